@@ -280,8 +280,8 @@ typedef struct rlki_layout {
 #ifndef RLK_TTL_MAX
 #define RLK_TTL_MAX INT64_C(2073600000)
 #endif
-#if RLK_TTL_MAX < 1 || RLK_TTL_MAX > 2147483647 /* inside, times to go are 32 bits */
-#error "RLK_TTL_MAX is not in 1..2147483647"
+#if RLK_TTL_MAX < 1 || RLK_TTL_MAX > 2130706431 /* inside, times are 32 bits: RLKI_CLOCK_UNIT */
+#error "RLK_TTL_MAX is not in 1..2130706431"
 #endif
 
 /* A deadline that never comes. */
@@ -705,9 +705,14 @@ struct rlk_credentials;
 
 /* One command, or a few that belong together, on its way. It is part of its owner. */
 typedef struct rlk_request {
-    struct rlk_request *next; /* send list */
-    struct rlk_request *prev; /* of the first one: the last */
-    uint16_t slot;            /* ring entry while SENT */
+    union {
+        struct { /* of the send list: while QUEUED, before it is encoded */
+            struct rlk_request *next;
+            struct rlk_request *prev; /* of the first one: the last */
+        } list;
+        int32_t owner_ms; /* the owner's, untouched here, from when it is encoded on */
+    } as;
+    uint16_t slot; /* ring entry while SENT */
     uint8_t state;
     uint8_t tag; /* the owner's, untouched here */
 } rlk_request;
@@ -1522,17 +1527,25 @@ extern "C" {
 #define RLKI_RANDOM_BLOCK RLK_RANDOM_BLOCK
 #endif
 
+/*
+ * Times of a client and its locks in 32 bits are milliseconds of a clock of its own, which begins
+ * anew every RLKI_CLOCK_UNIT, 4.7 hours. Then all times go back by as much: clock.c. So the least
+ * number means "past", the greatest "never", and a time that is not further away than
+ * RLK_TTL_MAX fits in between.
+ */
+#define RLKI_CLOCK_UNIT (INT32_C(1) << 24)
+
 /* Lists of a client's timers: see timers.c. Fields are private. */
 #define RLK_TIMERS_LISTS 13
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
     struct rlk_timer **link; /* what points to it; NULL: not set */
-    int64_t deadline_ms;
+    int32_t deadline_ms;
 } rlk_timer;
 
 typedef struct rlk_timers {
-    int64_t now_ms; /* all before it has fired */
+    int32_t now_ms; /* all before it has fired */
     uint8_t lowest; /* no list below it has a timer */
     rlk_timer *lists[RLK_TIMERS_LISTS];
 } rlk_timers;
@@ -1543,7 +1556,7 @@ typedef struct rlk_timers {
 
 /* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
 typedef struct rlk_turn {
-    uint32_t began_ms;     /* the turn; low half of the clock's */
+    uint32_t began_ms;     /* the turn; low half of the caller's clock */
     uint16_t key_hash;     /* upper half of the key's */
     uint16_t waited_ms;    /* for it; 0: nothing is remembered */
     uint16_t attempt_part; /* what an attempt takes, in parts of a millisecond */
@@ -1598,7 +1611,8 @@ struct rlk_client {
     uint32_t drift_ms;
     uint32_t jitter;
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
-    int64_t now_ms;                   /* clamped: never goes back */
+    int32_t now_ms;                   /* clock_ms by the client's own clock */
+    int64_t clock_ms;                 /* by the caller's; clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
     int64_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see wait_queue.c */
@@ -1618,18 +1632,17 @@ struct rlk_client {
     char text[RLKI_TEXT_CAP];
 };
 
-/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
+/* A lock on one node. Fields are private. */
 typedef struct rlk_node_lock {
-    rlk_request request; /* its tag is the command */
+    rlk_request request; /* its tag is the command; once that is encoded, owner_ms is when it was */
     uint8_t index;
     uint8_t vote; /* of the node, in the operation under way */
     uint8_t flags;
-    uint8_t orphans;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t sent_ms; /* the command under way */
-    uint32_t token;   /* number of the token that is, or may be, here */
+    uint8_t orphans; /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t token;  /* number of the token that is, or may be, here */
     uint32_t generation; /* stream of the SET, or of what confirmed `expiry_ms` since */
     uint32_t horizon_ms; /* ... counted from then on: drift is of this */
-    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see lease.h */
+    int32_t expiry_ms;   /* last confirmed expiry of the key here; see lease.h */
 } rlk_node_lock;
 
 /* A set of nodes, a bit each. */
@@ -1643,6 +1656,7 @@ typedef uint32_t rlk_node_mask;
 
 /* What an acquire knows. */
 typedef struct rlk_waiter {
+    int64_t began_ms; /* by the caller's clock */
     uint8_t spurious; /* spurious wake-ups; fewer as time passes */
     uint8_t failures; /* consecutive attempts that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
@@ -1650,34 +1664,28 @@ typedef struct rlk_waiter {
     rlk_node_mask compared;  /* nodes that were compared in this attempt */
     rlk_node_mask read;      /* nodes that said who holds it, since they were found busy last */
     rlk_node_mask overtaken; /* nodes where another lock of the client lets go behind our command */
-    uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
-    int16_t reported;                      /* reason that the last report gave, or the next gives */
-    uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
-    uint32_t attempt_ms; /* begin of the last attempt or probe; low half: it lengthens or shortens
-                            pauses of milliseconds, and decides nothing else */
-    int64_t gate_ms;     /* when the gate alone is asked no longer, or RLK_NEVER */
-    int64_t began_ms;
-    int64_t report_ms; /* next report that it waits, or RLK_NEVER */
+    uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node: an rlk_cause */
+    int16_t reported;                     /* reason that the last report gave, or the next gives */
+    int32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
+    int32_t gate_ms;   /* when the gate alone is asked no longer, or RLKI_NEVER */
+    int32_t report_ms; /* next report that it waits, or RLKI_NEVER */
+    uint32_t
+        attempt_ms; /* begin of the last attempt or probe; low half of the caller's clock: it
+                       lengthens or shortens pauses of milliseconds, and decides nothing else */
 } rlk_waiter;
 
-/*
- * What is known of a lock that is held, or was until it was lost.
- *
- * target_ms in 32 bits is safe. It was asked for while the lease lasted, so claim_ms is at most
- * RLK_TTL_MAX, 24 days, before or after it, and does not move while the lock is not used. valid_ms
- * decides what is lost, and has all its bits.
- */
+/* What is known of a lock that is held, or was until it was lost. */
 typedef struct rlk_hold {
+    int64_t since_ms;    /* when it was acquired, by the caller's clock */
     rlk_node_mask dirty; /* nodes where somebody changed the key */
     rlk_node_mask read;  /* nodes where a raise or a compare found our token: they notify */
-    bool watched;        /* the time until the key is watched is over */
     uint32_t drift_ms;   /* of claim_ms: valid_ms is never beyond claim_ms less this */
-    uint32_t target_ms;  /* expiry that the last extend or renew asks for; low half */
-    uint32_t horizon_ms; /* ... from when it was asked for on: drift is of this */
-    int64_t claim_ms;    /* expiry asked for last, before drift: none counts beyond it */
-    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
-    int64_t renew_ms;    /* when the next renewal is due, or RLK_NEVER */
-    int64_t since_ms;    /* when it was acquired */
+    uint32_t horizon_ms; /* of target_ms, from when it was asked for on: drift is of this */
+    int32_t target_ms;   /* expiry that the last extend or renew asks for */
+    int32_t claim_ms;    /* expiry asked for last, before drift: none counts beyond it */
+    int32_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    int32_t renew_ms;    /* when the next renewal is due, or RLKI_NEVER */
+    int32_t watch_ms;    /* when the key begins to be watched; RLKI_NEVER: it is */
 } rlk_hold;
 
 /* Fields are private. Must not be moved once initialised. */
@@ -1705,6 +1713,7 @@ struct rlk_lock {
     int16_t outcome;          /* what the operation comes to once settled */
     int16_t done_result;
     int16_t renewal; /* result of the last one by auto_renew */
+    uint16_t later;  /* units of RLKI_CLOCK_UNIT by which the operation ends after deadline_ms */
     uint32_t token;  /* number of the token in use */
     uint32_t ttl_ms;
     uint32_t wait_ms;
@@ -1734,10 +1743,10 @@ struct rlk_lock {
     struct rlk_holder *holders;           /* of the configuration: what nodes said last */
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
-    int64_t deadline_ms; /* of the operation: end of the trying */
-    int64_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
-    int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
-    int64_t cleanup_ms;  /* when undos that are refused are given up */
+    int32_t deadline_ms; /* of the operation: end of the trying; see later */
+    int32_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
+    int32_t retry_ms;    /* when refused undos and raises are sent again, or RLKI_NEVER */
+    int32_t cleanup_ms;  /* when undos that are refused are given up */
     uint8_t base[RLKI_TOKEN_BYTES]; /* random part of the token, new for each acquire */
     union {
         rlk_waiter wait; /* of an acquire, from its begin to its end */
@@ -6408,16 +6417,30 @@ RLKI_APART_FOR_SIZE void rlki_transmit_drop(rlk_conn *conn)
 
 static RLKI_APART_FOR_SIZE void send_unlink(rlk_conn *conn, rlk_request *request)
 {
-    rlk_request *next = request->next;
+    rlk_request *next = request->as.list.next;
 
     if (request == conn->send)
         conn->send = next;
     else
-        request->prev->next = next;
+        request->as.list.prev->as.list.next = next;
     if (next == NULL)
         next = conn->send;
     if (next != NULL)
-        next->prev = request->prev;
+        next->as.list.prev = request->as.list.prev;
+}
+
+/* Puts a request back that was the first. */
+static void send_put_back(rlk_conn *conn, rlk_request *request)
+{
+    rlk_request *first = conn->send;
+
+    request->as.list.next = first;
+    request->as.list.prev = request;
+    if (first != NULL) {
+        request->as.list.prev = first->as.list.prev;
+        first->as.list.prev = request;
+    }
+    conn->send = request;
 }
 
 /* Encodes the first of the send list. False: no room for it now. */
@@ -6427,11 +6450,13 @@ static bool send_next(rlk_conn *conn)
     rlk_resp_writer writer;
     unsigned replies;
 
+    send_unlink(conn, request); /* the owner may use the place of its links */
     rlki_transmit_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
-    if (!rlki_transmit_fits(&writer))
+    if (!rlki_transmit_fits(&writer)) {
+        send_put_back(conn, request);
         return false;
-    send_unlink(conn, request);
+    }
     if (replies == 0) {
         request->state = RLK_REQUEST_IDLE;
         return true;
@@ -6465,14 +6490,14 @@ void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
-    request->next = NULL;
+    request->as.list.next = NULL;
     if (first != NULL) { /* whatever it waits for flushes the list when it comes */
-        request->prev = first->prev;
-        first->prev->next = request;
-        first->prev = request;
+        request->as.list.prev = first->as.list.prev;
+        first->as.list.prev->as.list.next = request;
+        first->as.list.prev = request;
         return;
     }
-    request->prev = request;
+    request->as.list.prev = request;
     conn->send = request;
     if (conn->state == RLK_CONN_READY)
         rlki_send_flush(conn);
@@ -8291,6 +8316,10 @@ RLKI_API const rlk_conn_script rlki_script = {script_load, script_probe, sizeof 
 #ifndef RLKI_LOCK_STATE_H
 #define RLKI_LOCK_STATE_H
 
+/* Of times in 32 bits: a deadline that never comes, and what is before all times. */
+#define RLKI_NEVER   INT32_MAX
+#define RLKI_EXPIRED INT32_MIN
+
 /* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {
     RLKI_CLIENT_CLOSED,
@@ -8375,7 +8404,7 @@ static inline bool rlki_lock_renews(const rlk_lock *lock)
     return (lock->options & RLKI_OPTION_RENEW) != 0 || lock->campaign != NULL;
 }
 
-/* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLK_NEVER where nobody
+/* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLKI_NEVER where nobody
  * wants renewals. anew: the lease was set anew. If it is much shorter than the TTL (by drift, a
  * cap, the caller's or the server's word), it is not due at once, but when a third of it is over.
  */
@@ -8428,7 +8457,7 @@ enum {
     RLKI_SET,     /* SET key token NX PX ttl */
     RLKI_PROBE,   /* PTTL; a server that tracks what is read notifies of the key from then on */
     RLKI_CONFIRM, /* the script: ours? then raised to the TTL */
-    RLKI_RAISE,   /* ours? then raised to rlki_lease_target() */
+    RLKI_RAISE,   /* ours? then raised to hold.target_ms */
     RLKI_CHECK,   /* ours? raises nothing, and is tracked like PTTL */
     RLKI_RELEASE, /* ours? then deleted */
     RLKI_QUERY,   /* GET and PTTL */
@@ -8484,9 +8513,6 @@ RLKI_API const char *rlki_command_name(unsigned command);
 #ifndef RLKI_LOCK_LEASE_H
 #define RLKI_LOCK_LEASE_H
 
-/* The expiry of a node that does not have our token: before all times. */
-#define RLKI_EXPIRED INT64_MIN
-
 /* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
 #define RLKI_DRIFT_PPM_MAX 500000u
 
@@ -8501,41 +8527,39 @@ RLKI_API unsigned rlki_quorum(unsigned nodes);
 
 /* Returns the q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q
  * is still there, if values are expiries. */
-RLKI_API int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
+RLKI_API int32_t rlki_quorum_value(const int32_t *values, unsigned n, unsigned q);
 
 /*
  * Returns the new expiry of a node whose script began no earlier than t0_ms and said at now_ms that
  * p_ms remain: t0 + p for certain. The known one stays if it lies within what that answer allows
  * and was confirmed on the same stream (then it is the same fact, known better).
  */
-RLKI_API int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms);
+RLKI_API int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
+                              int32_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_APART_FOR_SIZE inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+RLKI_APART_FOR_SIZE inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
 {
-    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+    return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
 }
 
 /* Returns the time duration_ms after the client's, without overflow. */
-RLKI_APART_FOR_SIZE inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+RLKI_APART_FOR_SIZE inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
 {
-    return rlki_later(lock->client->now_ms, duration_ms);
+    return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
 }
 
 /* ---- One node ---- */
 
 /* Returns until when the lock counts as held on a node: its expiry less drift. */
-RLKI_API int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
+RLKI_API int32_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
 
 /* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
-RLKI_API inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+RLKI_API inline void rlki_node_confirm(rlk_node_lock *node, int32_t expiry_ms, int32_t t0_ms,
                               uint32_t generation)
 {
-    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
-
     node->expiry_ms = expiry_ms;
-    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->horizon_ms = expiry_ms > t0_ms ? (uint32_t)expiry_ms - (uint32_t)t0_ms : 0;
     node->generation = generation;
 }
 
@@ -8544,59 +8568,182 @@ RLKI_API inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, i
  * (asked_ms; RLKI_EXPIRED of a check, which asks for nothing): a server whose clock went back, or
  * an extend that was given up, must not lengthen a lease behind the caller's back (rule 8).
  */
-RLKI_API void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
-                            int64_t t0_ms, int64_t p_ms, uint32_t generation);
+RLKI_API void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int32_t asked_ms,
+                            int32_t t0_ms, int32_t p_ms, uint32_t generation);
 
 /* ---- All nodes of a lock ---- */
 
 /* Returns until when a quorum of nodes has the token, as they confirmed it, less drift. */
-RLKI_API int64_t rlki_lease_until(const rlk_lock *lock);
+RLKI_API int32_t rlki_lease_until(const rlk_lock *lock);
 
 /* Begins the lease of a lock that was acquired now, and lasts until valid_ms: it takes the place of
  * what the acquire knew. */
-RLKI_API void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms);
+RLKI_API void rlki_lease_begin(rlk_lock *lock, int32_t valid_ms);
 
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 RLKI_API void rlki_lease_validate(rlk_lock *lock);
 
 /* Returns the expiry that the lock may claim, before drift. */
-RLKI_API int64_t rlki_lease_expiry(const rlk_lock *lock);
+RLKI_API int32_t rlki_lease_expiry(const rlk_lock *lock);
 
 /* Sets the expiry that is claimed from now on, whatever the nodes have; horizon_ms: from when it
  * was asked for on. */
-RLKI_API void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms);
+RLKI_API void rlki_lease_claim(rlk_lock *lock, int32_t expiry_ms, uint32_t horizon_ms);
 
-/* Sets, or returns, the expiry that the last extend or renew asks for. */
-RLKI_API void rlki_lease_ask(rlk_lock *lock, int64_t target_ms);
-RLKI_API inline int64_t rlki_lease_target(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
-
-    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
-}
-
-/* Returns when the key of a lock that is held begins to be watched, or RLK_NEVER: it is already. */
-RLKI_API inline int64_t rlki_lease_watch_at(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
-
-    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
-}
+/* Sets the expiry that an extend or renew asks for. */
+RLKI_API void rlki_lease_ask(rlk_lock *lock, int32_t target_ms);
 
 /* ---- Renewal ---- */
 
 /* Returns when a renewal of the lease as it is now is due: of a fresh one when a third of its TTL
  * has passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
-RLKI_API int64_t rlki_lease_renew_at(const rlk_lock *lock);
+RLKI_API int32_t rlki_lease_renew_at(const rlk_lock *lock);
 
 /* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
- * RLK_NEVER: a renewal gains nothing. */
-RLKI_API int64_t rlki_lease_renew_target(const rlk_lock *lock);
+ * RLKI_NEVER: a renewal gains nothing. */
+RLKI_API int32_t rlki_lease_renew_target(const rlk_lock *lock);
 
 /* Returns true if the lease would last longer by a raise to target_ms. */
-RLKI_API bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
+RLKI_API bool rlki_lease_gains(const rlk_lock *lock, int32_t target_ms);
 
 #endif
+
+/* ==== src/lock/clock.h ====
+ *
+ * A client's chance and process: what it has of its environment. And the ready list.
+ */
+#ifndef RLKI_LOCK_CLOCK_H
+#define RLKI_LOCK_CLOCK_H
+
+/* True unless this process inherited the client by fork. */
+RLKI_API inline bool rlki_client_same_process(const rlk_client *client)
+{
+    const rlk_env *env = &client->env;
+
+    return env->same_process == NULL || env->same_process(env->context, client);
+}
+
+/* RLK_OK of a client that is open, in the process that opened it. */
+RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
+
+/* Notifies the driver that a call of the application begins. */
+RLKI_API inline void rlki_client_changing(rlk_client *client)
+{
+    if (client->env.changed != NULL)
+        client->env.changed(client->env.context, client);
+}
+
+/* Returns a time by the caller's clock: RLK_NEVER for RLKI_NEVER. */
+RLKI_API int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
+
+/* Returns a time of the caller's clock by the own one: RLKI_EXPIRED or RLKI_NEVER where that is too
+ * far away. */
+RLKI_API int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms);
+
+/* Returns time_ms - duration_ms: RLKI_EXPIRED where that is too long ago; RLKI_NEVER stays. */
+RLKI_API int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms);
+
+/* Returns a random number from min to max, for pauses: not secret. */
+RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
+
+/* Returns a random pause between attempts of a lock. */
+RLKI_API uint32_t rlki_lock_pause(const rlk_lock *lock);
+
+/* Puts a lock on the list of those that are stepped before the call into the engine ends, or, where
+ * a connection encodes on its own (rlk_conn_tx_buf), at the next tick. */
+RLKI_API inline void rlki_ready(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if (lock->ready_next != NULL)
+        return;
+    lock->ready_next = lock;
+    if (client->ready_tail != NULL)
+        client->ready_tail->ready_next = lock;
+    else
+        client->ready_head = lock;
+    client->ready_tail = lock;
+}
+
+/* Takes the first lock off it; NULL: there is none. */
+RLKI_API inline rlk_lock *rlki_ready_take(rlk_client *client)
+{
+    rlk_lock *lock = client->ready_head;
+
+    if (lock == NULL)
+        return NULL;
+    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
+    if (client->ready_head == NULL)
+        client->ready_tail = NULL;
+    lock->ready_next = NULL;
+    return lock;
+}
+
+#endif
+
+/* ==== src/lock/clock.c ==== */
+
+extern inline bool rlki_client_same_process(const rlk_client *client);
+
+rlk_result rlki_client_enter(const rlk_client *client)
+{
+    if (client == NULL)
+        return RLK_E_ARGUMENT;
+    if (client->state != RLKI_CLIENT_OPEN)
+        return RLK_E_CLOSED;
+    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
+}
+
+extern inline void rlki_client_changing(rlk_client *client);
+
+/* By how much the own clock is behind the caller's. */
+static int64_t clock_begin(const rlk_client *client)
+{
+    return client->clock_ms - client->now_ms;
+}
+
+int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms)
+{
+    return time_ms == RLKI_NEVER ? RLK_NEVER : clock_begin(client) + time_ms;
+}
+
+int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms)
+{
+    int64_t time_ms = clock_ms - clock_begin(client);
+
+    if (time_ms < RLKI_EXPIRED)
+        return RLKI_EXPIRED;
+    return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER;
+}
+
+int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)
+{
+    uint32_t left_ms = (uint32_t)time_ms - (uint32_t)RLKI_EXPIRED;
+
+    if (time_ms == RLKI_NEVER)
+        return RLKI_NEVER;
+    return left_ms < duration_ms ? RLKI_EXPIRED : (int32_t)((int64_t)time_ms - duration_ms);
+}
+
+uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
+{
+    uint32_t x = client->jitter;
+
+    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
+    x ^= x >> 17;
+    x ^= x << 5;
+    client->jitter = x;
+    return max > min ? min + x % (max - min + 1) : min;
+}
+
+uint32_t rlki_lock_pause(const rlk_lock *lock)
+{
+    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
+}
+
+extern inline void rlki_ready(rlk_lock *lock);
+
+extern inline rlk_lock *rlki_ready_take(rlk_client *client);
 
 /* ==== src/lock/lease.c ==== */
 
@@ -8616,9 +8763,9 @@ unsigned rlki_quorum(unsigned nodes)
     return nodes / 2 + 1;
 }
 
-int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
+int32_t rlki_quorum_value(const int32_t *values, unsigned n, unsigned q)
 {
-    int64_t sorted[RLK_MAX_NODES]; /* descending */
+    int32_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
 
     if (RLK_MAX_NODES == 1 || n == 1)
@@ -8636,14 +8783,14 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-extern inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+extern inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
 
-extern inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+extern inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
-int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms)
+int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
+                              int32_t p_ms)
 {
-    int64_t earliest = rlki_later(t0_ms, p_ms);
+    int32_t earliest = rlki_later(t0_ms, p_ms);
 
     if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
         return known_ms;
@@ -8657,14 +8804,12 @@ uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
 
 /* ---- One node ---- */
 
-int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
+int32_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
 {
-    if (node->expiry_ms == RLKI_EXPIRED)
-        return RLKI_EXPIRED;
-    return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
+    return rlki_earlier(node->expiry_ms, rlki_client_drift(client, node->horizon_ms));
 }
 
-extern inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+extern inline void rlki_node_confirm(rlk_node_lock *node, int32_t expiry_ms, int32_t t0_ms,
                                      uint32_t generation);
 
 /*
@@ -8672,16 +8817,16 @@ extern inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int
  * asked for. A raise takes the answer instead, where that leaves more: it has hardly any drift yet,
  * and that of a long extend may be more than a TTL.
  */
-void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
-                            int64_t t0_ms, int64_t p_ms, uint32_t generation)
+void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int32_t asked_ms,
+                            int32_t t0_ms, int32_t p_ms, uint32_t generation)
 {
     bool same = node->generation == generation;
     bool checked = asked_ms == RLKI_EXPIRED;
-    int64_t known_ms = rlki_node_until(client, node);
+    int32_t known_ms = rlki_node_until(client, node);
     uint32_t horizon_ms = node->horizon_ms;
-    int64_t said_ms = rlki_later(t0_ms, p_ms);
-    int64_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
-    int64_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
+    int32_t said_ms = rlki_later(t0_ms, p_ms);
+    int32_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
+    int32_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
     bool stays;
 
     if (expiry_ms > most_ms)
@@ -8696,10 +8841,10 @@ void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64
 
 /* ---- All nodes of a lock ---- */
 
-int64_t rlki_lease_until(const rlk_lock *lock)
+int32_t rlki_lease_until(const rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
-    int64_t until_ms[RLK_MAX_NODES];
+    int32_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
 
     do /* one at least, as in rlki_lease_expiry */
@@ -8711,17 +8856,17 @@ int64_t rlki_lease_until(const rlk_lock *lock)
 void rlki_lease_validate(rlk_lock *lock)
 {
     rlk_hold *hold = &lock->as.hold;
-    int64_t limit_ms = hold->claim_ms - (int64_t)hold->drift_ms;
+    int32_t limit_ms = rlki_earlier(hold->claim_ms, hold->drift_ms);
 
     hold->valid_ms = rlki_lease_until(lock);
     if (hold->valid_ms > limit_ms)
         hold->valid_ms = limit_ms;
 }
 
-int64_t rlki_lease_expiry(const rlk_lock *lock)
+int32_t rlki_lease_expiry(const rlk_lock *lock)
 {
-    int64_t expiry_ms[RLK_MAX_NODES];
-    int64_t quorum_ms;
+    int32_t expiry_ms[RLK_MAX_NODES];
+    int32_t quorum_ms;
     unsigned i = 0;
 
     do /* one at least: compilers that inline rlki_quorum_value warn of none */
@@ -8731,70 +8876,66 @@ int64_t rlki_lease_expiry(const rlk_lock *lock)
     return quorum_ms < lock->as.hold.claim_ms ? quorum_ms : lock->as.hold.claim_ms;
 }
 
-void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms)
+void rlki_lease_claim(rlk_lock *lock, int32_t expiry_ms, uint32_t horizon_ms)
 {
     lock->as.hold.claim_ms = expiry_ms;
     lock->as.hold.drift_ms = rlki_client_drift(lock->client, horizon_ms);
 }
 
-void rlki_lease_ask(rlk_lock *lock, int64_t target_ms)
+void rlki_lease_ask(rlk_lock *lock, int32_t target_ms)
 {
-    lock->as.hold.target_ms = (uint32_t)target_ms;
+    lock->as.hold.target_ms = target_ms;
     lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
 }
 
-extern inline int64_t rlki_lease_target(const rlk_lock *lock);
-
-extern inline int64_t rlki_lease_watch_at(const rlk_lock *lock);
-
 /* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
-void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms)
+void rlki_lease_begin(rlk_lock *lock, int32_t valid_ms)
 {
     rlk_hold *hold = &lock->as.hold;
 
     hold->dirty = 0;
     hold->read = 0;
-    hold->watched = false;
-    hold->since_ms = lock->client->now_ms;
-    hold->renew_ms = RLK_NEVER;
-    rlki_lease_ask(lock, hold->since_ms);
-    hold->claim_ms = hold->since_ms + RLK_TTL_MAX;
+    hold->since_ms = lock->client->clock_ms;
+    hold->renew_ms = RLKI_NEVER;
+    hold->watch_ms = rlki_from_now(lock, lock->watch_after_ms);
+    rlki_lease_ask(lock, lock->client->now_ms);
+    hold->claim_ms = rlki_from_now(lock, (uint32_t)RLK_TTL_MAX);
     hold->drift_ms = 0;
     hold->valid_ms = valid_ms;
 }
 
 /* ---- Renewal ---- */
 
-int64_t rlki_lease_renew_at(const rlk_lock *lock)
+int32_t rlki_lease_renew_at(const rlk_lock *lock)
 {
     uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
     uint32_t left_ms = lease_ms / 3;
 
     if (lease_ms - left_ms > lock->ttl_ms / 3)
         left_ms = lease_ms - lock->ttl_ms / 3;
-    return lock->as.hold.valid_ms - (int64_t)left_ms;
+    return rlki_earlier(lock->as.hold.valid_ms, left_ms);
 }
 
-bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
+bool rlki_lease_gains(const rlk_lock *lock, int32_t target_ms)
 {
     /* > 0: a TTL from now, or beyond the expiry of what is held */
-    int64_t horizon_ms = target_ms - lock->client->now_ms;
+    uint32_t horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
 
-    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
+    return rlki_earlier(target_ms, rlki_client_drift(lock->client, horizon_ms)) >
            lock->as.hold.valid_ms;
 }
 
-int64_t rlki_lease_renew_target(const rlk_lock *lock)
+int32_t rlki_lease_renew_target(const rlk_lock *lock)
 {
-    int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
-    int64_t cap_ms = rlki_later(lock->as.hold.since_ms, lock->max_hold_ms);
+    int32_t target_ms = rlki_from_now(lock, lock->ttl_ms);
+    int32_t cap_ms = rlki_client_time_of(lock->client, lock->as.hold.since_ms + lock->max_hold_ms);
 
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
         target_ms = cap_ms;
         if (cap_ms <= rlki_lease_expiry(lock)) /* it has it: only its drift would shrink */
-            return RLK_NEVER;
+            return RLKI_NEVER;
     }
-    return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
+    return rlki_lease_gains(lock, target_ms) ? target_ms : RLKI_NEVER;
 }
 
 /* ==== src/lock/token.h ====
@@ -9063,7 +9204,7 @@ static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
         return lock->ttl_ms;
     if (command == RLKI_CHECK)
         return -1;
-    to_ms = rlki_lease_target(lock) - lock->client->now_ms;
+    to_ms = (int64_t)lock->as.hold.target_ms - lock->client->now_ms;
     return to_ms > 0 ? to_ms : -1;
 }
 
@@ -9216,7 +9357,7 @@ typedef struct rlki_report {
     bool maybe_sent;        /* of LOST: the server may execute it, even later */
     bool repeated;          /* of NOT_OURS: after an earlier release whose reply was lost */
     int16_t error;          /* of REFUSED and LOST; of NOT_OURS RLK_E_WRONGTYPE, or RLK_OK */
-    int64_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
+    int32_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
     const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
 
@@ -9267,7 +9408,7 @@ RLKI_API bool rlki_node_lock_abandon(rlk_node_lock *node);
 /* Undoes every node but those of `except`: sends the compare-and-delete behind whatever was sent,
  * if there is anything to undo. The token is retired. expiry_ms: the latest that an operation asked
  * for; the undo goes on until the key has expired. */
-RLKI_API void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except);
+RLKI_API void rlki_node_locks_undo(rlk_lock *lock, int32_t expiry_ms, rlk_node_mask except);
 
 /* Writes the command that is under way; returns its replies, 0 for none. */
 RLKI_API unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_writer *writer);
@@ -9296,122 +9437,6 @@ RLKI_API void rlki_node_locks_forget_doubts(rlk_lock *lock);
 RLKI_API bool rlki_is_final(rlk_result result);
 
 #endif
-
-/* ==== src/lock/clock.h ====
- *
- * A client's time, chance and process: what it has of its environment.
- */
-#ifndef RLKI_LOCK_CLOCK_H
-#define RLKI_LOCK_CLOCK_H
-
-/* True unless this process inherited the client by fork. */
-RLKI_API inline bool rlki_client_same_process(const rlk_client *client)
-{
-    const rlk_env *env = &client->env;
-
-    return env->same_process == NULL || env->same_process(env->context, client);
-}
-
-/* RLK_OK of a client that is open, in the process that opened it. */
-RLKI_API rlk_result rlki_client_enter(const rlk_client *client);
-
-/* Notifies the driver that a call of the application begins. */
-RLKI_API inline void rlki_client_changing(rlk_client *client)
-{
-    if (client->env.changed != NULL)
-        client->env.changed(client->env.context, client);
-}
-
-/* Takes the time that a connection was given; never goes back. */
-RLKI_API inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
-{
-    if (now_ms > client->now_ms)
-        client->now_ms = now_ms;
-    return client->now_ms;
-}
-
-/* Samples the clock; never goes back. */
-RLKI_API inline int64_t rlki_client_now(rlk_client *client)
-{
-    return rlki_client_advance(client, client->env.now_ms(client->env.context));
-}
-
-/* Returns a random number from min to max, for pauses: not secret. */
-RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
-
-/* Returns a random pause between attempts of a lock. */
-RLKI_API uint32_t rlki_lock_pause(const rlk_lock *lock);
-
-/* Puts a lock on the list of those that are stepped before the call into the engine ends, or, where
- * a connection encodes on its own (rlk_conn_tx_buf), at the next tick. */
-RLKI_API inline void rlki_ready(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-
-    if (lock->ready_next != NULL)
-        return;
-    lock->ready_next = lock;
-    if (client->ready_tail != NULL)
-        client->ready_tail->ready_next = lock;
-    else
-        client->ready_head = lock;
-    client->ready_tail = lock;
-}
-
-/* Takes the first lock off it; NULL: there is none. */
-RLKI_API inline rlk_lock *rlki_ready_take(rlk_client *client)
-{
-    rlk_lock *lock = client->ready_head;
-
-    if (lock == NULL)
-        return NULL;
-    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
-    if (client->ready_head == NULL)
-        client->ready_tail = NULL;
-    lock->ready_next = NULL;
-    return lock;
-}
-
-#endif
-
-/* ==== src/lock/clock.c ==== */
-
-extern inline bool rlki_client_same_process(const rlk_client *client);
-
-rlk_result rlki_client_enter(const rlk_client *client)
-{
-    if (client == NULL)
-        return RLK_E_ARGUMENT;
-    if (client->state != RLKI_CLIENT_OPEN)
-        return RLK_E_CLOSED;
-    return rlki_client_same_process(client) ? RLK_OK : RLK_E_FORKED;
-}
-
-extern inline void rlki_client_changing(rlk_client *client);
-
-extern inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms);
-
-extern inline int64_t rlki_client_now(rlk_client *client);
-
-uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
-{
-    uint32_t x = client->jitter;
-
-    x ^= x << 13; /* xorshift32 (Marsaglia 2003) */
-    x ^= x >> 17;
-    x ^= x << 5;
-    client->jitter = x;
-    return max > min ? min + x % (max - min + 1) : min;
-}
-
-uint32_t rlki_lock_pause(const rlk_lock *lock)
-{
-    return rlki_client_jitter(lock->client, lock->retry_min_ms, lock->retry_max_ms);
-}
-
-extern inline void rlki_ready(rlk_lock *lock);
-
-extern inline rlk_lock *rlki_ready_take(rlk_client *client);
 
 /* ==== src/lock/trace.h ====
  *
@@ -9491,7 +9516,7 @@ void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char 
     rlk_trace trace;
 
     trace.kind = kind;
-    trace.now_ms = lock->client->now_ms;
+    trace.now_ms = lock->client->clock_ms;
     trace.lock = lock;
     trace.node = node;
     trace.what = what;
@@ -9766,7 +9791,7 @@ static void node_lock_submit(rlk_node_lock *node, unsigned command)
 {
     node->request.tag = (uint8_t)command;
     rlk_conn_submit(node_lock_conn(node), &node->request,
-                    rlki_node_lock_owner(node)->client->now_ms);
+                    rlki_node_lock_owner(node)->client->clock_ms);
 }
 
 /* It is not sent again. The last one of the lock takes the time with it: else the next operation's
@@ -9783,7 +9808,7 @@ static void node_lock_drop_retry(rlk_node_lock *node)
     for (i = 0; i < rlki_nodes(lock->client); i++)
         waiting |= lock->nodes[i].flags & RLKI_NODE_RETRY;
     if (waiting == 0)
-        lock->retry_ms = RLK_NEVER;
+        lock->retry_ms = RLKI_NEVER;
 }
 
 static void node_lock_begin(rlk_node_lock *node, unsigned command, unsigned asked)
@@ -9841,9 +9866,9 @@ static void node_lock_undo(rlk_node_lock *node)
         rlki_node_lock_send(node, RLKI_RELEASE);
 }
 
-void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except)
+void rlki_node_locks_undo(rlk_lock *lock, int32_t expiry_ms, rlk_node_mask except)
 {
-    int64_t until_ms = rlki_from_now(lock, lock->ttl_ms);
+    int32_t until_ms = rlki_from_now(lock, lock->ttl_ms);
     unsigned i;
 
     if (expiry_ms > until_ms)
@@ -9884,7 +9909,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
         return 0;
     }
     node_lock_settle_stream(lock, node, rlki_conn_generation(conn));
-    node->sent_ms = (uint32_t)lock->client->now_ms;
+    node->request.as.owner_ms = lock->client->now_ms;
     replies = rlki_command_put(lock, node, conn, writer);
     if (!rlki_transmit_fits(writer))
         return replies;
@@ -9944,7 +9969,7 @@ static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
     if (report->error != RLK_E_NOSCRIPT || (node->flags & RLKI_NODE_NOSCRIPT) != 0)
         return false;
     node_lock_set(node, RLKI_NODE_NOSCRIPT);
-    rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->now_ms);
+    rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->clock_ms);
     node_lock_goes_on(node, report);
     node_lock_submit(node, report->command);
     return true;
@@ -9953,7 +9978,7 @@ static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
 void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 {
     rlk_lock *lock = rlki_node_lock_owner(node);
-    int64_t when_ms = rlki_from_now(lock, rlki_lock_pause(lock));
+    int32_t when_ms = rlki_from_now(lock, rlki_lock_pause(lock));
 
     rlki_lock_note(lock, rlki_index(node), report->command, (rlk_result)report->error);
     node->request.tag = report->command;
@@ -9963,7 +9988,7 @@ void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 }
 
 static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_reply *reply,
-                                int64_t t0_ms, rlki_report *report)
+                                int32_t t0_ms, rlki_report *report)
 {
     if (report->error != RLK_E_UNEXPECTED) /* that is no answer */
         node_lock_clear(node, RLKI_NODE_FENCE);
@@ -9976,14 +10001,14 @@ static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_r
     } else {
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
         node_lock_present(node);
-        rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
+        rlki_node_confirm(node, rlki_later(t0_ms, (int32_t)lock->ttl_ms), t0_ms,
                           rlki_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     }
 }
 
 /* What a node says instead of our token. */
-static void node_lock_not_ours(rlki_report *report, int64_t value)
+static void node_lock_not_ours(rlki_report *report, int32_t value)
 {
     report->kind = RLKI_REPORT_NOT_OURS;
     report->lost_cause = report->error == RLK_E_WRONGTYPE ? RLK_LOST_WRONG_TYPE
@@ -9992,20 +10017,20 @@ static void node_lock_not_ours(rlki_report *report, int64_t value)
 }
 
 /* Expiry that a compare asks for. */
-static int64_t node_lock_asked(const rlk_lock *lock, unsigned command, int64_t t0_ms)
+static int32_t node_lock_asked(const rlk_lock *lock, unsigned command, int32_t t0_ms)
 {
     switch (command) {
     case RLKI_CONFIRM:
-        return rlki_later(t0_ms, lock->ttl_ms);
+        return rlki_later(t0_ms, (int32_t)lock->ttl_ms);
     case RLKI_RAISE:
-        return rlki_lease_target(lock);
+        return lock->as.hold.target_ms;
     default:
         return RLKI_EXPIRED;
     }
 }
 
-static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t value,
-                                    int64_t t0_ms, rlki_report *report)
+static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int32_t value,
+                                    int32_t t0_ms, rlki_report *report)
 {
     if (report->error == RLK_OK && value >= RLKI_TTL_NONE) {
         node_lock_present(node);
@@ -10034,7 +10059,7 @@ static void node_lock_undone(rlk_node_lock *node)
     node_lock_clear(node, RLKI_NODE_REPEATED | RLKI_NODE_RETRY);
 }
 
-static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t value,
+static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int32_t value,
                                     rlki_report *report)
 {
     rlk_result error = (rlk_result)report->error;
@@ -10072,11 +10097,11 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
                           rlki_report *report)
 {
     rlk_lock *lock = rlki_node_lock_owner(node);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - node->sent_ms);
+    int32_t t0_ms = node->request.as.owner_ms;
     unsigned command = node->request.tag;
     bool by_get;
     int64_t value = rlki_command_value(command, reply, &by_get);
+    int32_t left_ms; /* as a script or PTTL says it */
 
     if (by_get)
         rlk_conn_note(node_lock_conn(node), RLK_SERVER_NO_GETEX);
@@ -10090,7 +10115,8 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     report->reply = reply;
     if (!rlki_command_is_answer(command, reply, value, left))
         report->error = RLK_E_UNEXPECTED;
-    report->ttl_ms = report->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
+    left_ms = value < INT32_MAX ? (int32_t)value : INT32_MAX;
+    report->ttl_ms = report->error == RLK_OK ? left_ms : RLKI_TTL_UNKNOWN;
     if (left == 0) {
         node->request.tag = RLKI_NO_COMMAND;
         node_lock_clear(node, RLKI_NODE_ASKED);
@@ -10106,10 +10132,10 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     case RLKI_CONFIRM:
     case RLKI_RAISE:
     case RLKI_CHECK:
-        node_lock_reply_compare(lock, node, value, t0_ms, report);
+        node_lock_reply_compare(lock, node, left_ms, t0_ms, report);
         break;
     case RLKI_RELEASE:
-        node_lock_reply_release(lock, node, value, report);
+        node_lock_reply_release(lock, node, left_ms, report);
         break;
     default: /* RLKI_QUERY, RLKI_DEL */
         if (left > 0)
@@ -10235,7 +10261,7 @@ static inline bool rlki_operation_is_on(const rlk_lock *lock)
 }
 
 /* Begins an operation: no votes, trying until deadline_ms. */
-RLKI_API void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms);
+RLKI_API void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int32_t deadline_ms);
 
 /* Ends it with a result, which becomes an event if somebody called for it. */
 RLKI_API void rlki_operation_finish(rlk_lock *lock, rlk_result result);
@@ -10434,24 +10460,26 @@ void rlki_operation_node_failed(rlk_lock *lock, rlk_node_lock *node)
         lock->op->failed(lock, node, why);
 }
 
-void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms)
+void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int32_t deadline_ms)
 {
     rlk_client *client = lock->client;
     unsigned i;
     bool called = op->id != RLK_OP_NONE;
     /* the renewals of a thousand locks leave the connections their backoff */
-    bool hurries = called || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
+    bool hurries =
+        called || client->clock_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
 
     /* the caller who starts the next has no use for the result of the last one */
     if (called)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (hurries)
-        client->hurried_ms = client->now_ms;
+        client->hurried_ms = client->clock_ms;
     lock->op = op;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = 0;
     lock->deadline_ms = deadline_ms;
-    lock->phase_ms = RLK_NEVER;
+    lock->later = 0;
+    lock->phase_ms = RLKI_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
     lock->second_try = 0;
@@ -10466,7 +10494,7 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
             continue;
         }
         if (hurries)
-            rlk_conn_hurry(conn, client->now_ms);
+            rlk_conn_hurry(conn, client->clock_ms);
         if (op->changed == NULL && rlki_conn_is_over(conn))
             rlki_operation_node_failed(lock, node);
     }
@@ -10513,8 +10541,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     if (result == RLK_OK)
         lock->error = RLK_OK; /* the operation survived it: it is not why the lease will end */
     lock->op = NULL;
-    lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = RLK_NEVER;
+    lock->deadline_ms = RLKI_NEVER;
+    lock->phase_ms = RLKI_NEVER;
     if (op->ended != NULL)
         op->ended(lock, result);
     if (op->id == RLK_OP_NONE)
@@ -10599,7 +10627,7 @@ RLKI_API void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t p
 
 /* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
  * RLKI_TTL_UNKNOWN. */
-RLKI_API void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms);
+RLKI_API void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int32_t ttl_ms);
 
 /* An undo is over on a node. Unless it has deleted our token, the node has somebody's, perhaps: it
  * does not count as free before it was asked. */
@@ -10634,8 +10662,8 @@ typedef struct rlki_recheck_count {
 /* Asks the nodes whose time has come, and counts. */
 RLKI_API rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock);
 
-/* Returns when the next node is asked again, or RLK_NEVER. */
-RLKI_API int64_t rlki_recheck_next(const rlk_lock *lock);
+/* Returns when the next node is asked again, or RLKI_NEVER. */
+RLKI_API int32_t rlki_recheck_next(const rlk_lock *lock);
 
 /* The lock waits no longer, or holds the key from now on: the next in the queue asks. */
 RLKI_API void rlki_recheck_leave(rlk_lock *lock);
@@ -10722,7 +10750,7 @@ static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t attempt_ms)
     rlk_turn *turn = turn_of(lock);
 
     turn->key_hash = (uint16_t)(lock->key_hash >> 16);
-    turn->began_ms = (uint32_t)lock->client->now_ms;
+    turn->began_ms = (uint32_t)lock->client->clock_ms;
     if (turn->crowd > 0)
         turn->crowd--;
     turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
@@ -10752,7 +10780,7 @@ void rlki_turn_contend(rlk_lock *lock)
 void rlki_turn_acquired(rlk_lock *lock)
 {
     rlk_turn *turn = turn_of(lock);
-    int64_t now_ms = lock->client->now_ms;
+    int64_t now_ms = lock->client->clock_ms;
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
 
@@ -10776,26 +10804,26 @@ static bool turn_is_over(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
 
-    return (uint32_t)lock->client->now_ms - turn->began_ms >=
+    return (uint32_t)lock->client->clock_ms - turn->began_ms >=
            TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
 }
 
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
-    int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    int32_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
     uint32_t pause_ms;
 
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
                TURN_REACTION * turn_attempt_ms(turn);
-    return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
+    return (int32_t)pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
 }
 
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
+    int64_t waited_ms = lock->client->clock_ms - lock->as.wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
 
@@ -10972,7 +11000,7 @@ bool rlki_queue_is_watched(const rlk_lock *lock)
 
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
-            !other->as.hold.watched)
+            other->as.hold.watch_ms != RLKI_NEVER)
             return false;
     return true;
 }
@@ -11115,9 +11143,6 @@ rlk_lock *rlki_queue_hold(rlk_lock *lock)
 #define RECHECK_SPURIOUS_MS      16
 #define RECHECK_SPURIOUS_TURN_MS 2 /* where it is known that others have their turns */
 
-/* No time of a recheck is further away: a TTL below recheck_max_ms, and a pause. */
-#define RECHECK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
-
 void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 {
 #if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
@@ -11127,7 +11152,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
     RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
     lock->phase = (uint8_t)phase;
     if (RLK_MAX_NODES > 1)
-        lock->as.wait.gate_ms = RLK_NEVER; /* it ends with its attempt */
+        lock->as.wait.gate_ms = RLKI_NEVER; /* it ends with its attempt */
 }
 
 void rlki_recheck_begin(rlk_lock *lock)
@@ -11151,14 +11176,14 @@ unsigned rlki_recheck_question(const rlk_lock *lock)
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
-    lock->as.wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->as.wait.recheck_at_ms[rlki_index(node)] = rlki_from_now(lock, pause_ms);
     lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
-/* Milliseconds until the recheck of a node; negative: it is due. */
-static int32_t recheck_left(const rlk_lock *lock, unsigned node)
+/* Returns true if the recheck of a node comes later than in pause_ms. */
+static bool recheck_is_after(const rlk_lock *lock, unsigned node, uint32_t pause_ms)
 {
-    return (int32_t)(lock->as.wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
+    return lock->as.wait.recheck_at_ms[node] > rlki_from_now(lock, pause_ms);
 }
 
 /* Returns true after max_handoffs consecutive local hand-offs: the next waits for others' turn. */
@@ -11187,7 +11212,7 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 /* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
-    uint32_t since_ms = (uint32_t)lock->client->now_ms - lock->as.wait.attempt_ms;
+    uint32_t since_ms = (uint32_t)lock->client->clock_ms - lock->as.wait.attempt_ms;
 
     if (since_ms >= RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
         return RECHECK_SPURIOUS_MAX;
@@ -11229,7 +11254,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
 
     lock->as.wait.spurious =
         (uint8_t)(lock->as.wait.spurious > earned ? lock->as.wait.spurious - earned : 0);
-    lock->as.wait.attempt_ms = (uint32_t)lock->client->now_ms;
+    lock->as.wait.attempt_ms = (uint32_t)lock->client->clock_ms;
 }
 
 void rlki_recheck_failed(rlk_lock *lock)
@@ -11308,7 +11333,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
         rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
 }
 
-void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int32_t ttl_ms)
 {
     rlk_node_mask bit = rlki_bit(rlki_index(node));
     uint32_t slow_ms;
@@ -11330,7 +11355,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
         return;
     }
     slow_ms = recheck_slow(lock);
-    if (ttl_ms >= 0 && ttl_ms < (int64_t)slow_ms)
+    if (ttl_ms >= 0 && ttl_ms < (int32_t)slow_ms)
         rlki_recheck_later(lock, node,
                            (uint32_t)ttl_ms + 1 +
                                rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
@@ -11375,7 +11400,7 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
         bool known = recheck_is_busy(before, i) && other->request.state == RLK_REQUEST_IDLE;
 
         if ((held && other->vote == RLKI_VOTE_YES) || /* it will notify of its end */
-            (known && recheck_left(before, i) > (int32_t)lock->recheck_max_ms)) {
+            (known && recheck_is_after(before, i, lock->recheck_max_ms))) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
             lock->as.wait.busy |= rlki_bit(i);
@@ -11469,7 +11494,7 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         pause_ms = lock->retry_min_ms;
     if (cause == RLK_CAUSE_LOCAL && recheck_has_to_yield(lock))
         recheck_local(lock, node);
-    else if (pause_ms == 0 || !busy || recheck_left(lock, index) > (int32_t)pause_ms)
+    else if (pause_ms == 0 || !busy || recheck_is_after(lock, index, pause_ms))
         rlki_recheck_later(lock, node, pause_ms, cause);
 }
 
@@ -11509,19 +11534,17 @@ static bool recheck_waits(const rlk_lock *lock, unsigned node)
 /* Rechecks a node if its time has come. */
 static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 {
-    int32_t left_ms = recheck_left(lock, rlki_index(node));
-
-    if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
+    if (!recheck_is_after(lock, rlki_index(node), 0))
         recheck_node(lock, node);
 }
 
-int64_t rlki_recheck_next(const rlk_lock *lock)
+int32_t rlki_recheck_next(const rlk_lock *lock)
 {
-    int64_t next_ms = RLK_NEVER;
+    int32_t next_ms = RLKI_NEVER;
     unsigned i;
 
     for (i = 0; lock->phase == RLKI_PHASE_WATCH && i < rlki_nodes(lock->client); i++) {
-        int64_t at_ms = lock->client->now_ms + recheck_left(lock, i);
+        int32_t at_ms = lock->as.wait.recheck_at_ms[i];
 
         if (recheck_waits(lock, i) && at_ms < next_ms)
             next_ms = at_ms;
@@ -11741,7 +11764,7 @@ rlki_reason rlki_waiting_reason(const rlk_lock *lock)
         return reason;
     }
     /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
+    reason.result = lock->client->clock_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
                         ? RLK_PENDING
                         : RLK_E_RESPONSE_TIMEOUT;
     if (asker->error < 0) {
@@ -11757,7 +11780,7 @@ rlki_reason rlki_waiting_reason(const rlk_lock *lock)
 void rlki_waiting_begin(rlk_lock *lock)
 {
     lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
-    if (lock->report_interval_ms > 0 || lock->deadline_ms == RLK_NEVER)
+    if (lock->report_interval_ms > 0 || lock->deadline_ms == RLKI_NEVER)
         lock->as.wait.report_ms = rlki_from_now(lock, waiting_interval(lock));
 }
 
@@ -11770,13 +11793,13 @@ void rlki_waiting_report(rlk_lock *lock)
 
 void rlki_waiting_changed(rlk_lock *lock)
 {
-    int64_t soon_ms = rlki_from_now(lock, waiting_interval(lock) / 10);
+    int32_t soon_ms = rlki_from_now(lock, waiting_interval(lock) / 10);
     rlk_result why = rlki_waiting_reason(lock).result;
 
     if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
         return; /* or about to be: the wait is for the first connection */
     lock->as.wait.reported = (int16_t)why;
-    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
+    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLKI_NEVER)
         lock->as.wait.report_ms = soon_ms;
 }
 
@@ -11827,6 +11850,9 @@ void rlki_waiting_changed(rlk_lock *lock)
  * no storm. */
 #define ACQUIRE_FALL_MS 250
 
+/* Units of RLKI_CLOCK_UNIT that fit into 32 bits, and one more: 12 days. */
+#define ACQUIRE_NEAR 64
+
 static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
@@ -11865,9 +11891,9 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
     rlki_node_locks_undo(lock, 0, 0);
     rlki_recheck_leave(lock);
-    lock->as.wait.report_ms = RLK_NEVER;
+    lock->as.wait.report_ms = RLKI_NEVER;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    lock->deadline_ms = RLK_NEVER;
+    lock->deadline_ms = RLKI_NEVER;
     lock->phase_ms = rlki_from_now(lock, lock->client->settle_timeout_ms);
 }
 
@@ -11962,7 +11988,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
     if (ask) /* each has the time of an attempt, from when it was asked */
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->as.wait.gate = 0;
-    lock->as.wait.gate_ms = RLK_NEVER;
+    lock->as.wait.gate_ms = RLKI_NEVER;
 }
 
 static bool acquire_can_use(const rlk_conn *conn)
@@ -12019,7 +12045,7 @@ static bool acquire_step_watch(rlk_lock *lock)
         return true;
     /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
     if (lock->client->now_ms >= lock->phase_ms)
-        lock->phase_ms = RLK_NEVER;
+        lock->phase_ms = RLKI_NEVER;
     gate = together ? rlki_recheck_gate(lock) : 0;
     gated =
         together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
@@ -12029,7 +12055,7 @@ static bool acquire_step_watch(rlk_lock *lock)
             lock->campaign->ask(lock);
         return false;
     }
-    if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
+    if (count.undoing > 0 && lock->phase_ms != RLKI_NEVER)
         return false;
     /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
     if (together && !gated && (lock->flags & RLKI_LOCK_JITTERED) == 0) {
@@ -12047,7 +12073,7 @@ static bool acquire_win(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     rlk_node_mask busy = lock->as.wait.busy;
-    int64_t valid_ms = rlki_lease_until(lock);
+    int32_t valid_ms = rlki_lease_until(lock);
     unsigned i;
 
     if (client->now_ms >= valid_ms)
@@ -12234,7 +12260,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_node_lock_ask(node, rlki_recheck_question(lock));
-        lock->as.wait.gate_ms = RLK_NEVER;
+        lock->as.wait.gate_ms = RLKI_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
     }
@@ -12372,18 +12398,32 @@ static bool acquire_take_token(rlk_lock *lock)
     return true;
 }
 
-static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
+/* Sets the end of the trying: what is too far away for 32 bits, by units of the client's clock. */
+static void acquire_end_after(rlk_lock *lock, int64_t wait_ms)
 {
-    int64_t now_ms = lock->client->now_ms;
-    bool fell = lock->state == RLKI_LOST && now_ms - lock->as.hold.since_ms < ACQUIRE_FALL_MS;
+    int64_t units = wait_ms / RLKI_CLOCK_UNIT;
+
+    if (units > UINT16_MAX)
+        return; /* centuries */
+    lock->later = (uint16_t)(units > ACQUIRE_NEAR ? units - ACQUIRE_NEAR : 0);
+    lock->deadline_ms =
+        rlki_from_now(lock, (uint32_t)(wait_ms - (int64_t)lock->later * RLKI_CLOCK_UNIT));
+}
+
+static void acquire_begin(rlk_lock *lock, int64_t wait_ms)
+{
+    int64_t clock_ms = lock->client->clock_ms;
+    bool one_try = wait_ms == RLK_TRY;
+    bool fell = lock->state == RLKI_LOST && clock_ms - lock->as.hold.since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
+    rlki_operation_begin(lock, &rlki_acquire, RLKI_NEVER);
+    acquire_end_after(lock, one_try ? (int64_t)lock->client->operation_timeout_ms : wait_ms);
     memset(&lock->as.wait, 0, sizeof lock->as.wait);
     lock->cause = RLK_CAUSE_START;
-    lock->as.wait.began_ms = now_ms;
-    lock->as.wait.report_ms = RLK_NEVER;
+    lock->as.wait.began_ms = clock_ms;
+    lock->as.wait.report_ms = RLKI_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {
@@ -12410,11 +12450,7 @@ static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *hold
     if (!acquire_take_token(lock))
         return RLK_E_ENTROPY;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    acquire_begin(lock,
-                  rlki_later(lock->client->now_ms, wait_ms == RLK_TRY
-                                                       ? (int64_t)lock->client->operation_timeout_ms
-                                                       : wait_ms),
-                  wait_ms == RLK_TRY);
+    acquire_begin(lock, wait_ms);
     return RLK_PENDING;
 }
 
@@ -12448,8 +12484,8 @@ RLKI_API rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlk
 /* Begins a renew if a renewal is due, or a check if the key is being compared. Ends as either. */
 
 /* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
-RLKI_API void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
-                       int64_t deadline_ms);
+RLKI_API void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int32_t target_ms,
+                       int32_t deadline_ms);
 
 /* The step and the reports of such a row. */
 RLKI_API bool rlki_extend_step(rlk_lock *lock);
@@ -12519,7 +12555,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
+    rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0);
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
     if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
@@ -12550,7 +12586,7 @@ static void held_watch_all(rlk_lock *lock)
 {
     unsigned i;
 
-    lock->as.hold.watched = true;
+    lock->as.hold.watch_ms = RLKI_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++)
         held_watch(lock, &lock->nodes[i]);
 }
@@ -12559,7 +12595,7 @@ void rlki_held_compare_dirty(rlk_lock *lock)
 {
     unsigned i;
 
-    if (lock->client->now_ms >= rlki_lease_watch_at(lock))
+    if (lock->client->now_ms >= lock->as.hold.watch_ms)
         held_watch_all(lock);
     for (i = 0; lock->as.hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
@@ -12594,7 +12630,8 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         lock->lost_cause = report->lost_cause;
     if (command == RLKI_SET && report->kind == RLKI_REPORT_HELD)
         rlki_turn_contend(lock); /* late: the other nodes have it held */
-    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->as.hold.watched)
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE &&
+        lock->as.hold.watch_ms == RLKI_NEVER)
         held_watch(lock, node); /* late, too: the others are watched already */
     /* a change, or another stream, makes the node dirty, so that it is compared all the same */
     if (compared && report->kind == RLKI_REPORT_DONE)
@@ -12646,8 +12683,8 @@ static bool extend_abandon(rlk_lock *lock, bool raises)
     return sent && raises;
 }
 
-void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
-                       int64_t deadline_ms)
+void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int32_t target_ms,
+                       int32_t deadline_ms)
 {
     bool raises = op->id != RLK_OP_CHECK;
 
@@ -12683,7 +12720,7 @@ static void extend_succeed(rlk_lock *lock)
 
     (void)extend_abandon(lock, raises); /* nodes that are late: their expiry stays as it is known */
     if (raises)
-        rlki_lease_claim(lock, rlki_lease_target(lock), lock->as.hold.horizon_ms);
+        rlki_lease_claim(lock, lock->as.hold.target_ms, lock->as.hold.horizon_ms);
     rlki_lease_validate(lock);
     if (lock->client->now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
@@ -12779,7 +12816,7 @@ static rlk_result extend_enter(const rlk_lock *lock)
     return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
 }
 
-static int64_t extend_deadline(const rlk_lock *lock)
+static int32_t extend_deadline(const rlk_lock *lock)
 {
     return rlki_from_now(lock, lock->client->operation_timeout_ms);
 }
@@ -12787,9 +12824,9 @@ static int64_t extend_deadline(const rlk_lock *lock)
 static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
-    int64_t expiry_ms;
-    int64_t target_ms;
-    int64_t most_ms;
+    int32_t expiry_ms;
+    int32_t target_ms;
+    int32_t most_ms;
 
     (void)holders;
     if (result != RLK_OK)
@@ -12797,8 +12834,8 @@ static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *hold
     if (added_ms < 1 || added_ms > RLK_TTL_MAX)
         return RLK_E_TTL;
     expiry_ms = rlki_lease_expiry(lock);
-    target_ms = rlki_later(expiry_ms, added_ms);
-    most_ms = rlki_from_now(lock, RLK_TTL_MAX);
+    target_ms = rlki_later(expiry_ms, (int32_t)added_ms);
+    most_ms = rlki_from_now(lock, (uint32_t)RLK_TTL_MAX);
     if (target_ms > most_ms)
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
@@ -12812,8 +12849,7 @@ RLKI_API const rlki_call rlki_call_extend = {&extend_extend, 0, extend_call};
 static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
+    int32_t target_ms;
 
     (void)holders;
     if (result != RLK_OK)
@@ -12822,7 +12858,7 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
         ttl_ms = lock->ttl_ms;
     if (!rlki_extend_is_enough(lock, ttl_ms))
         return RLK_E_TTL;
-    target_ms = rlki_later(now_ms, ttl_ms);
+    target_ms = rlki_from_now(lock, (uint32_t)ttl_ms);
     if (!rlki_lease_gains(lock, target_ms)) {
         /* sooner: only said here (rule 6), and a renewal under way is not wanted any more */
         lock->op = NULL;
@@ -12865,9 +12901,9 @@ static bool extend_is_comparing(const rlk_lock *lock)
 static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    int64_t target_ms;
+    int32_t now_ms = lock->client->now_ms;
+    int32_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
+    int32_t target_ms;
 
     (void)argument;
     (void)holders;
@@ -12875,7 +12911,7 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_h
         return result;
     target_ms = rlki_lease_renew_target(lock);
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
+    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLKI_NEVER)
         rlki_extend_begin(lock, &extend_renew, target_ms, deadline_ms);
     else if (extend_is_comparing(lock))
         rlki_extend_begin(lock, &extend_check, 0, deadline_ms);
@@ -13016,7 +13052,7 @@ void rlki_inspect_keep(rlk_lock *lock, rlk_holder *holder, const rlki_report *re
         return;
     }
     inspect_keep_ttl(holder, &reply);
-    holder->answered_ms = lock->client->now_ms;
+    holder->answered_ms = lock->client->clock_ms;
 }
 
 static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
@@ -13119,7 +13155,7 @@ static bool inspect_is_over(rlk_lock *lock, unsigned command, bool *quorum)
     tally = rlki_tally_of(lock);
     *quorum = tally.yes >= rlki_needed(client);
     if (client->now_ms >= lock->phase_ms) {
-        lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
+        lock->phase_ms = RLKI_NEVER; /* a quorum is enough from now on */
         lock->flags |= RLKI_LOCK_QUORUM_DOES;
     }
     return over || tally.pending == 0 || (*quorum && (lock->flags & RLKI_LOCK_QUORUM_DOES) != 0);
@@ -13352,7 +13388,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
         lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
+    rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 
@@ -13424,6 +13460,49 @@ RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
 
 #endif
 
+/* ==== src/lock/epoch.h ====
+ *
+ * A client's time. The caller's clock has 64 bits. The client's own has 32, in which its times and
+ * those of its locks take half the memory:
+ *
+ *     caller's clock  ----+-----------+-----------+-----------+---->
+ *                         |           |           |
+ *     own clock           0 ... UNIT, 0 ... UNIT, 0 ... UNIT, ...    (RLKI_CLOCK_UNIT)
+ *
+ * Where the own clock begins anew, all times of the client go back by as much. What is too long ago
+ * for 32 bits stays RLKI_EXPIRED then: it is past, however long a process sleeps.
+ */
+#ifndef RLKI_LOCK_EPOCH_H
+#define RLKI_LOCK_EPOCH_H
+
+/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT: all times go back. */
+RLKI_API void rlki_client_turn_back(rlk_client *client, int64_t passed_ms);
+
+/* Takes a time of the caller's clock; never goes back. */
+RLKI_API inline void rlki_client_advance(rlk_client *client, int64_t clock_ms)
+{
+    int64_t passed_ms = clock_ms - client->clock_ms;
+
+    if (passed_ms <= 0)
+        return;
+    client->clock_ms = clock_ms;
+    if (passed_ms < RLKI_CLOCK_UNIT - client->now_ms)
+        client->now_ms += (int32_t)passed_ms;
+    else
+        rlki_client_turn_back(client, passed_ms);
+}
+
+/* Samples the caller's clock; never goes back. */
+RLKI_API inline void rlki_client_now(rlk_client *client)
+{
+    rlki_client_advance(client, client->env.now_ms(client->env.context));
+}
+
+/* Begins the client's time. */
+RLKI_API void rlki_client_begin_time(rlk_client *client);
+
+#endif
+
 /* ==== src/lock/timers.h ====
  *
  * Timers: intrusive, exact, constant time to set and cancel, whatever the number of timers.
@@ -13431,22 +13510,25 @@ RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
 #ifndef RLKI_TIMERS_H
 #define RLKI_TIMERS_H
 
-RLKI_API void rlki_timers_init(rlk_timers *timers, int64_t now_ms);
+RLKI_API void rlki_timers_init(rlk_timers *timers, int32_t now_ms);
 
 /* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
-RLKI_API void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms);
+RLKI_API void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
 
 /* Harmless when it is not set. */
 RLKI_API void rlki_timers_cancel(rlk_timer *timer);
 
 /* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
  * deadlines come first, but in any order those that were past when they were set. */
-RLKI_API rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms);
+RLKI_API rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms);
+
+/* Takes by_ms off the timers' time and all deadlines. */
+RLKI_API void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms);
 
 /* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
- * are about as far away. A few pops at such times reach the deadline. RLK_NEVER when no timer is
+ * are about as far away. A few pops at such times reach the deadline. RLKI_NEVER when no timer is
  * set. Always later than the last pop's now_ms, unless a timer was set for a past time since. */
-RLKI_API int64_t rlki_timers_deadline(const rlk_timers *timers);
+RLKI_API int32_t rlki_timers_deadline(const rlk_timers *timers);
 
 #endif
 
@@ -13472,10 +13554,10 @@ RLKI_API int64_t rlki_timers_deadline(const rlk_timers *timers);
 #define TIMERS_FEW 16
 
 /* List of a time, when now_ms is another. */
-static unsigned timers_level(int64_t time_ms, int64_t now_ms)
+static unsigned timers_level(int32_t time_ms, int32_t now_ms)
 {
-    uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
-    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : (uint32_t)differs;
+    uint32_t differs = (uint32_t)time_ms ^ (uint32_t)now_ms;
+    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : differs;
 
 #ifdef __GNUC__
     return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
@@ -13488,7 +13570,7 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 #endif
 }
 
-void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
+void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
 {
     unsigned level;
 
@@ -13527,7 +13609,7 @@ void rlki_timers_cancel(rlk_timer *timer)
     timer->link = NULL;
 }
 
-void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms)
+void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
 {
     if (timer->link != NULL && timer->deadline_ms == deadline_ms)
         return;
@@ -13537,7 +13619,7 @@ void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms)
 }
 
 /* Moves now_ms on, and the timers down that are in the list of that digit. */
-static void timers_advance(rlk_timers *timers, int64_t now_ms)
+static void timers_advance(rlk_timers *timers, int32_t now_ms)
 {
     unsigned level = timers_level(now_ms, timers->now_ms);
     rlk_timer *timer = timers->lists[level];
@@ -13552,13 +13634,13 @@ static void timers_advance(rlk_timers *timers, int64_t now_ms)
     }
 }
 
-rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms)
+rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms)
 {
     rlk_timer *timer;
 
     /* No step is beyond a deadline, so the lists below the one that moves are empty. */
     while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
-        int64_t next_ms = rlki_timers_deadline(timers);
+        int32_t next_ms = rlki_timers_deadline(timers);
 
         timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
     }
@@ -13568,17 +13650,17 @@ rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms)
     return timer;
 }
 
-int64_t rlki_timers_deadline(const rlk_timers *timers)
+int32_t rlki_timers_deadline(const rlk_timers *timers)
 {
     const rlk_timer *timer;
-    int64_t best_ms = RLK_NEVER;
+    int32_t best_ms = RLKI_NEVER;
     uint32_t below;
     unsigned level = timers->lowest;
     unsigned few;
 
     while (timers->lists[level] == NULL)
         if (++level == RLK_TIMERS_LISTS)
-            return RLK_NEVER;
+            return RLKI_NEVER;
     if (level == 0)
         return timers->now_ms;
     timer = timers->lists[level];
@@ -13591,7 +13673,124 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
     }
     /* all of them are in the next step of the digit, or later */
     below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
-    return (timers->now_ms | (int64_t)below) + 1;
+    return (timers->now_ms | (int32_t)below) + 1;
+}
+
+void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms)
+{
+    rlk_timer *all = NULL;
+    unsigned level;
+
+    for (level = 0; level < RLK_TIMERS_LISTS; level++) {
+        while (timers->lists[level] != NULL) {
+            rlk_timer *timer = timers->lists[level];
+
+            timers->lists[level] = timer->next;
+            timer->next = all;
+            all = timer;
+        }
+    }
+    timers->now_ms = rlki_earlier(timers->now_ms, by_ms);
+    while (all != NULL) {
+        rlk_timer *timer = all;
+
+        all = timer->next;
+        timer->deadline_ms = rlki_earlier(timer->deadline_ms, by_ms);
+        timers_insert(timers, timer);
+    }
+}
+
+/* ==== src/lock/epoch.c ==== */
+
+extern inline void rlki_client_advance(rlk_client *client, int64_t clock_ms);
+
+extern inline void rlki_client_now(rlk_client *client);
+
+void rlki_client_begin_time(rlk_client *client)
+{
+    client->clock_ms = client->env.now_ms(client->env.context);
+    client->now_ms = (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
+    rlki_timers_init(&client->timers, client->now_ms);
+}
+
+/* ---- The own clock begins anew ---- */
+
+#define EPOCH_TIME(field) ((uint16_t)offsetof(rlk_lock, field))
+
+/* The times that a lock has in any state, and those of an acquire and of a lease. */
+static const uint16_t epoch_of_lock[] = {EPOCH_TIME(phase_ms), EPOCH_TIME(retry_ms),
+                                         EPOCH_TIME(cleanup_ms)};
+static const uint16_t epoch_of_waiter[] = {EPOCH_TIME(as.wait.gate_ms),
+                                           EPOCH_TIME(as.wait.report_ms)};
+static const uint16_t epoch_of_hold[] = {
+    EPOCH_TIME(as.hold.target_ms), EPOCH_TIME(as.hold.claim_ms), EPOCH_TIME(as.hold.valid_ms),
+    EPOCH_TIME(as.hold.renew_ms), EPOCH_TIME(as.hold.watch_ms)};
+
+static void epoch_time(int32_t *time_ms, uint32_t by_ms)
+{
+    *time_ms = rlki_earlier(*time_ms, by_ms);
+}
+
+static void epoch_times(rlk_lock *lock, const uint16_t *offsets, size_t len, uint32_t by_ms)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        epoch_time((int32_t *)(void *)((uint8_t *)lock + offsets[i]), by_ms);
+}
+
+#define EPOCH_TIMES(lock, table, by_ms)                                                            \
+    epoch_times((lock), (table), sizeof(table) / sizeof(table)[0], (by_ms))
+
+/* Units of RLKI_CLOCK_UNIT, in milliseconds; 256 are more than any time has. */
+static uint32_t epoch_units(uint32_t units)
+{
+    return units < 256 ? units * RLKI_CLOCK_UNIT : UINT32_MAX;
+}
+
+/* An end that was too far away for 32 bits comes nearer first. */
+static void epoch_deadline(rlk_lock *lock, uint32_t units)
+{
+    uint32_t later = units < lock->later ? units : lock->later;
+
+    lock->later = (uint16_t)(lock->later - later);
+    epoch_time(&lock->deadline_ms, epoch_units(units - later));
+}
+
+static void epoch_lock(rlk_lock *lock, uint32_t units)
+{
+    uint32_t by_ms = epoch_units(units);
+    bool waits = lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0;
+    unsigned i;
+
+    epoch_deadline(lock, units);
+    EPOCH_TIMES(lock, epoch_of_lock, by_ms);
+    if (waits)
+        EPOCH_TIMES(lock, epoch_of_waiter, by_ms);
+    else
+        EPOCH_TIMES(lock, epoch_of_hold, by_ms);
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        epoch_time(&node->expiry_ms, by_ms);
+        if (node->request.state != RLK_REQUEST_QUEUED) /* one that is answered now is IDLE */
+            epoch_time(&node->request.as.owner_ms, by_ms);
+        if (waits)
+            epoch_time(&lock->as.wait.recheck_at_ms[i], by_ms);
+    }
+}
+
+void rlki_client_turn_back(rlk_client *client, int64_t passed_ms)
+{
+    int64_t now_ms = client->now_ms + passed_ms;
+    int64_t units = now_ms / RLKI_CLOCK_UNIT;
+    uint32_t whole = units < (int64_t)UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    rlk_lock *lock;
+
+    client->now_ms = (int32_t)(now_ms & (RLKI_CLOCK_UNIT - 1));
+    rlki_timers_turn_back(&client->timers, epoch_units(whole));
+    for (lock = client->locks; lock != NULL; lock = lock->next)
+        epoch_lock(lock, whole);
 }
 
 /* ==== src/lock/machine.c ====
@@ -13615,7 +13814,7 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
 
 /* ---- The timer ---- */
 
-static int64_t machine_earlier(int64_t a_ms, int64_t b_ms)
+static int32_t machine_earlier(int32_t a_ms, int32_t b_ms)
 {
     return a_ms < b_ms ? a_ms : b_ms;
 }
@@ -13623,7 +13822,7 @@ static int64_t machine_earlier(int64_t a_ms, int64_t b_ms)
 /* Sets the lock's one timer to the earliest of its deadlines. */
 static void machine_arm(rlk_lock *lock)
 {
-    int64_t deadline_ms = lock->retry_ms;
+    int32_t deadline_ms = lock->retry_ms;
 
     if (lock->op != NULL) {
         deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
@@ -13634,14 +13833,14 @@ static void machine_arm(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         deadline_ms = machine_earlier(deadline_ms, lock->as.hold.valid_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
-        deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.watch_ms);
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
         deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
         if (RLK_MAX_NODES > 1)
             deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }
-    if (deadline_ms == RLK_NEVER) {
+    if (deadline_ms == RLKI_NEVER) {
         rlki_timers_cancel(&lock->timer);
         return;
     }
@@ -13667,7 +13866,7 @@ static bool machine_step_operation(rlk_lock *lock)
 /* What the nodes say of a lease counts outside of an operation too. */
 static void machine_step_lease(rlk_lock *lock)
 {
-    int64_t before_ms = lock->as.hold.valid_ms;
+    int32_t before_ms = lock->as.hold.valid_ms;
 
     rlki_lease_validate(lock);
     if (lock->client->now_ms >= lock->as.hold.valid_ms) {
@@ -13744,7 +13943,7 @@ static void machine_retry(rlk_lock *lock)
     bool dangles = rlki_token_dangles(lock);
     unsigned i;
 
-    lock->retry_ms = RLK_NEVER;
+    lock->retry_ms = RLKI_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         rlki_report report;
@@ -13762,7 +13961,7 @@ static void machine_retry(rlk_lock *lock)
 
 void rlki_machine_tick(rlk_lock *lock)
 {
-    int64_t now_ms = lock->client->now_ms;
+    int32_t now_ms = lock->client->now_ms;
 
     if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
@@ -13799,7 +13998,7 @@ void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *re
         rlki_node_lock_reply(node, reply, left, &report);
         machine_report(lock, node, &report);
         if (report.error == RLK_E_UNEXPECTED)
-            rlk_conn_reject(conn, lock->client->now_ms);
+            rlk_conn_reject(conn, lock->client->clock_ms);
         rlki_ready(lock);
     }
     machine_notify(lock, node, command, reply->error == RLK_OK, had);
@@ -13849,7 +14048,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     rlki_client_changing(client);
-    (void)rlki_client_now(client);
+    rlki_client_now(client);
     if (machine_is_due(lock))
         rlki_machine_tick(lock);
     rlki_machine_drain(client);
@@ -14171,7 +14370,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
 
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
-    left_ms = rlki_lease_expiry(lock) - client->now_ms;
+    left_ms = (int64_t)rlki_lease_expiry(lock) - client->now_ms;
     refusal.number = INT64_MAX; /* the caller has it */
     refusal.most = (uint32_t)RLK_TTL_MAX;
     if (operation == RLK_OP_EXTEND) {
@@ -14233,7 +14432,7 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
 }
 
@@ -14241,7 +14440,7 @@ static void client_lost(void *context, rlk_conn *conn, rlk_request *request, boo
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_lost(client_node_lock(request), maybe_sent);
     rlki_machine_drain(client);
 }
@@ -14274,7 +14473,7 @@ static void client_changed(void *context, rlk_conn *conn)
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     node = client_node(client, conn);
     if (rlki_conn_state(conn) == RLK_CONN_READY) {
         rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
@@ -14296,7 +14495,7 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     if (all)
         rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
@@ -14448,12 +14647,11 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
 #ifndef RLK_NO_TRACE
     memset(&client->stats, 0, sizeof client->stats);
 #endif
-    client->now_ms = client->env.now_ms(client->env.context);
-    client->served_ms = client->now_ms;
-    client->hurried_ms = client->now_ms;
-    rlki_timers_init(&client->timers, client->now_ms);
+    rlki_client_begin_time(client);
+    client->served_ms = client->clock_ms;
+    client->hurried_ms = client->clock_ms;
     if (client->env.random(client->env.context, &client->jitter, sizeof client->jitter) != 0)
-        client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
+        client->jitter = (uint32_t)client->clock_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
     client->state = RLKI_CLIENT_OPEN;
     return RLK_OK;
@@ -14483,7 +14681,7 @@ void rlk_client_close(rlk_client *client)
     client->ready_tail = NULL;
     rlki_token_forget(client);
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_close(client->conns[i], client->now_ms);
+        rlk_conn_close(client->conns[i], client->clock_ms);
 }
 
 int64_t rlki_client_deadline(const rlk_client *client)
@@ -14492,8 +14690,8 @@ int64_t rlki_client_deadline(const rlk_client *client)
     unsigned i;
 
     if (client->ready_head != NULL) /* of a command that did not leave */
-        return client->now_ms + 1;
-    deadline_ms = rlki_timers_deadline(&client->timers);
+        return client->clock_ms + 1;
+    deadline_ms = rlki_client_clock_of(client, rlki_timers_deadline(&client->timers));
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlki_conn_deadline(client->conns[i]);
 
@@ -14510,15 +14708,19 @@ int64_t rlk_client_deadline(const rlk_client *client)
 
 void rlki_client_tick(rlk_client *client)
 {
-    int64_t now_ms = rlki_client_now(client);
+    int64_t clock_ms;
+    int32_t now_ms;
     rlk_timer *timer;
     unsigned i;
 
+    rlki_client_now(client);
+    clock_ms = client->clock_ms;
+    now_ms = client->now_ms;
     while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
         rlki_machine_tick((rlk_lock *)(void *)timer); /* its first member */
     rlki_machine_drain(client);
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_tick(client->conns[i], now_ms);
+        rlk_conn_tick(client->conns[i], clock_ms);
 }
 
 void rlk_client_tick(rlk_client *client)
@@ -14537,7 +14739,7 @@ rlk_result rlk_client_reset(rlk_client *client)
     rlki_client_changing(client);
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_reset(client->conns[i], client->now_ms);
+        rlk_conn_reset(client->conns[i], client->clock_ms);
     return RLK_OK;
 }
 
@@ -14605,10 +14807,10 @@ static bool blocking_report(rlk_lock *lock)
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_waiting_reason(lock).result,
-                     client->now_ms - lock->as.wait.began_ms);
+                     client->clock_ms - lock->as.wait.began_ms);
     if (lock->client != client)
         return false;
-    (void)rlki_client_now(client);
+    rlki_client_now(client);
     return true;
 }
 
@@ -14645,7 +14847,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
     while (blocking_is_on(lock, op))
         if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
-    client->served_ms = client->now_ms;
+    client->served_ms = client->clock_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
         return result;
@@ -14672,10 +14874,11 @@ static rlk_result blocking_enter(rlk_lock *lock, bool serves)
         return RLK_E_WAIT;
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
-    if (!serves && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!serves && !client->interruptible &&
+        client->clock_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
-    client->served_ms = client->now_ms;
-    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
+    client->served_ms = client->clock_ms;
+    if (client->env.wait(client->env.context, client, client->clock_ms) == RLK_CANCELLED)
         client->interrupted = true; /* before this call */
     return rlki_machine_enter(lock);
 }
@@ -14775,8 +14978,10 @@ void rlki_lock_scope_end(rlk_lock *lock)
 static rlk_result check_begin(rlk_client *client, uint32_t *failures)
 {
     unsigned i;
-    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+    int answer;
 
+    rlki_client_now(client);
+    answer = client->env.wait(client->env.context, client, client->clock_ms);
     if (client->state != RLKI_CLIENT_OPEN)
         return RLK_E_CLOSED;
     if (answer != 0)
@@ -14786,8 +14991,8 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
         rlk_conn *conn = client->conns[i];
 
         if ((rlki_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
-            rlk_conn_reset(conn, client->now_ms);
-        rlk_conn_hurry(conn, client->now_ms);
+            rlk_conn_reset(conn, client->clock_ms);
+        rlk_conn_hurry(conn, client->clock_ms);
         failures[i] = rlk_conn_failures(conn);
     }
     return RLK_OK;
@@ -14809,9 +15014,9 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 
 static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 {
-    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
+    int64_t end_ms = client->clock_ms + client->operation_timeout_ms;
 
-    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
+    while (!check_is_over(client, failures) && client->clock_ms < end_ms) {
         int64_t deadline_ms = rlk_client_deadline(client);
         int answer = client->env.wait(client->env.context, client,
                                       deadline_ms < end_ms ? deadline_ms : end_ms);
@@ -14849,7 +15054,7 @@ rlk_result rlk_client_check(rlk_client *client)
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
-    client->served_ms = client->now_ms;
+    client->served_ms = client->clock_ms;
     for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
         result = check_node(client->conns[i]);
         client->failed_node = (uint8_t)i;
@@ -14892,15 +15097,15 @@ RLKI_API void rlki_renewal_begin(rlk_client *client);
 
 static void renewal_schedule(rlk_lock *lock, bool anew)
 {
-    int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms;
+    int32_t now_ms = lock->client->now_ms;
+    int32_t left_ms;
 
     if (lock->state != RLKI_HELD)
         return; /* it waits, perhaps, and has no lease */
     left_ms = lock->as.hold.valid_ms - now_ms;
-    lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLK_NEVER;
+    lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLKI_NEVER;
     if (anew && lock->as.hold.renew_ms <= now_ms)
-        lock->as.hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+        lock->as.hold.renew_ms = now_ms + 1 + left_ms / 3;
 }
 
 static void renewal_ended(rlk_lock *lock, rlk_result result)
@@ -14916,9 +15121,9 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
         RLKI_COUNT(lock->client, renewed);
         renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
-        int64_t now_ms = lock->client->now_ms;
-        int64_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
-        uint32_t pause_ms = rlki_lock_pause(lock);
+        int32_t now_ms = lock->client->now_ms;
+        int32_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        int32_t pause_ms = (int32_t)rlki_lock_pause(lock);
 
         RLKI_COUNT(lock->client, renew_unknown);
         lock->as.hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
@@ -14935,14 +15140,14 @@ static const rlki_operation renewal_operation = {
 /* Begins a renewal, unless an operation is under way. */
 static void renewal_due(rlk_lock *lock)
 {
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
+    int32_t now_ms = lock->client->now_ms;
+    int32_t target_ms;
 
-    lock->as.hold.renew_ms = RLK_NEVER;
+    lock->as.hold.renew_ms = RLKI_NEVER;
     if (lock->op != NULL)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
-    if (target_ms == RLK_NEVER) {
+    if (target_ms == RLKI_NEVER) {
         renewal_schedule(lock, true); /* with much drift a renewal gains nothing yet */
         return;
     }
@@ -15073,6 +15278,30 @@ rlk_result rlk_resign_start(rlk_lock *lock)
     return (rlk_result)lock->done_result;
 }
 
+/* The server's word: any time. */
+static int64_t election_later(int64_t time_ms, int64_t ttl_ms)
+{
+    return time_ms > RLK_NEVER - ttl_ms ? RLK_NEVER : time_ms + ttl_ms;
+}
+
+/* Returns the greatest time that a quorum has, or a later one. */
+static int64_t election_quorum_time(const int64_t *times_ms, unsigned nodes, unsigned needed)
+{
+    int64_t best_ms = INT64_MIN;
+    unsigned i;
+    unsigned k;
+
+    for (i = 0; i < nodes; i++) {
+        unsigned reached = 0;
+
+        for (k = 0; k < nodes; k++)
+            reached += times_ms[k] >= times_ms[i];
+        if (reached >= needed && times_ms[i] > best_ms)
+            best_ms = times_ms[i];
+    }
+    return best_ms;
+}
+
 /* Returns the token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has
  * no expiry); NULL: none. Two tokens can't have a quorum, so the first that has one is it. */
 static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
@@ -15085,14 +15314,15 @@ static const rlk_holder *election_find(const rlk_client *client, const rlk_holde
     if (holders == NULL)
         return NULL;
     do { /* one at least, as in rlki_lease_expiry */
-        times_ms[i] = RLKI_EXPIRED;
+        times_ms[i] = INT64_MIN;
         if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
         found = &holders[i];
-        times_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : rlki_later(found->answered_ms, found->ttl_ms);
+        times_ms[i] =
+            found->ttl_ms < 0 ? RLK_NEVER : election_later(found->answered_ms, found->ttl_ms);
     } while (++i < rlki_nodes(client));
-    *until_ms = rlki_quorum_value(times_ms, rlki_nodes(client), rlki_needed(client));
-    if (found == NULL || found->token_len > RLK_TOKEN_MAX || *until_ms < client->now_ms)
+    *until_ms = election_quorum_time(times_ms, rlki_nodes(client), rlki_needed(client));
+    if (found == NULL || found->token_len > RLK_TOKEN_MAX || *until_ms < client->clock_ms)
         return NULL;
     return found;
 }
@@ -15148,7 +15378,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     if (own != NULL)
         leader->since_ms = own->as.hold.since_ms;
     else if (!leader->known || memcmp(leader->token, token, sizeof token) != 0)
-        leader->since_ms = lock->client->now_ms;
+        leader->since_ms = lock->client->clock_ms;
     memcpy(leader->token, token, sizeof token);
     leader->known = true;
     leader->ours = own != NULL;
@@ -15401,7 +15631,7 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 /* "still waiting after 30 s: " */
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
+    int64_t waited_ms = lock->client->clock_ms - lock->as.wait.began_ms;
 
     rlki_text_string(out, "still waiting after ");
     rlki_text_number(out,
@@ -15780,9 +16010,9 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->key_len = (uint32_t)key_len;
     lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
     lock->texts = rlki_token_texts(lock);
-    lock->retry_ms = RLK_NEVER;
-    lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = RLK_NEVER;
+    lock->retry_ms = RLKI_NEVER;
+    lock->deadline_ms = RLKI_NEVER;
+    lock->phase_ms = RLKI_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->nodes[i].index = (uint8_t)i;
         lock->nodes[i].expiry_ms = RLKI_EXPIRED;
@@ -15863,7 +16093,9 @@ int64_t rlk_valid_until_ms(const rlk_lock *lock)
 {
     bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
 
-    return held && rlki_client_same_process(lock->client) ? lock->as.hold.valid_ms : RLKI_EXPIRED;
+    return held && rlki_client_same_process(lock->client)
+               ? rlki_client_clock_of(lock->client, lock->as.hold.valid_ms)
+               : INT64_MIN;
 }
 
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
@@ -15877,7 +16109,7 @@ static int64_t lock_now(const rlk_lock *lock)
     const rlk_client *client = lock->client;
     int64_t now_ms = client->env.now_ms(client->env.context);
 
-    return now_ms > client->now_ms ? now_ms : client->now_ms;
+    return now_ms > client->clock_ms ? now_ms : client->clock_ms;
 }
 
 int64_t rlk_remaining_ms(const rlk_lock *lock)
@@ -15885,7 +16117,7 @@ int64_t rlk_remaining_ms(const rlk_lock *lock)
     int64_t until_ms = rlk_valid_until_ms(lock);
     int64_t now_ms;
 
-    if (until_ms == RLKI_EXPIRED) /* then there may be no client either */
+    if (until_ms == INT64_MIN) /* then there may be no client either */
         return 0;
     now_ms = lock_now(lock);
     return now_ms < until_ms ? until_ms - now_ms : 0;
@@ -15972,7 +16204,8 @@ static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
 static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
 {
     const rlk_client *client = lock->client;
-    int64_t until_ms[RLK_MAX_NODES];
+    int32_t until_ms[RLK_MAX_NODES];
+    int32_t valid_ms;
     unsigned i = 0;
 
     do { /* one at least, as in rlki_lease_expiry */
@@ -15980,14 +16213,15 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
         bool moves = transfer_moves(lock, node);
 
         until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
-        lease->node_until_ms[i] = until_ms[i];
+        lease->node_until_ms[i] = rlki_client_clock_of(client, until_ms[i]);
         if (moves)
             lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
-    lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->as.hold.valid_ms)
-        lease->until_ms = lock->as.hold.valid_ms;
-    return client->now_ms < lease->until_ms;
+    valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+    if (valid_ms > lock->as.hold.valid_ms)
+        valid_ms = lock->as.hold.valid_ms;
+    lease->until_ms = rlki_client_clock_of(client, valid_ms);
+    return client->now_ms < valid_ms;
 }
 
 rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
@@ -16017,8 +16251,8 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->nodes = lock->client->nodes;
     memcpy(lease->base, lock->base, sizeof lease->base);
     lease->since_ms = lock->as.hold.since_ms;
-    lease->target_ms = rlki_lease_target(lock);
-    lease->claim_ms = lock->as.hold.claim_ms;
+    lease->target_ms = rlki_client_clock_of(lock->client, lock->as.hold.target_ms);
+    lease->claim_ms = rlki_client_clock_of(lock->client, lock->as.hold.claim_ms);
 
     lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -16032,7 +16266,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0); /* the other nodes */
+    rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0); /* the other nodes */
     (void)rlki_queue_leave(lock);
     lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
@@ -16076,12 +16310,12 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
     lock->as.hold.since_ms = lease->since_ms;
-    lock->as.hold.target_ms = (uint32_t)lease->target_ms;
-    lock->as.hold.claim_ms = lease->claim_ms;
+    lock->as.hold.target_ms = rlki_client_time_of(lock->client, lease->target_ms);
+    lock->as.hold.claim_ms = rlki_client_time_of(lock->client, lease->claim_ms);
     lock->as.hold.drift_ms = (uint32_t)(lease->claim_ms - lease->until_ms);
     lock->as.hold.read = 0;
-    lock->as.hold.watched = true;
-    lock->as.hold.renew_ms = RLK_NEVER;
+    lock->as.hold.watch_ms = RLKI_NEVER;
+    lock->as.hold.renew_ms = RLKI_NEVER;
     lock->as.hold.dirty =
         (rlk_node_mask)lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
@@ -16093,8 +16327,9 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
             continue;
         node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
         node->token = lease->token;
-        node->generation = 0;                      /* of no stream here */
-        node->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
+        node->generation = 0; /* of no stream here */
+        /* in which its drift is counted already */
+        node->expiry_ms = rlki_client_time_of(lock->client, lease->node_until_ms[i]);
         node->horizon_ms = 0;
     }
     lock->state = RLKI_HELD;
@@ -18076,7 +18311,7 @@ static int posix_timeout(const rlk_posix_client *posix, int64_t deadline_ms)
     if (deadline_ms == RLK_NEVER) {
         return -1;
     }
-    left_ms = deadline_ms - posix->client.now_ms;
+    left_ms = deadline_ms - posix->client.clock_ms;
     if (left_ms <= 0) {
         return 0;
     }
@@ -18117,7 +18352,7 @@ static void posix_serve(rlk_posix_client *posix, const struct pollfd *fds, nfds_
                 revents = fds[k].revents;
             }
         }
-        rlk_socket_service(sock, revents, may_block, posix->client.now_ms);
+        rlk_socket_service(sock, revents, may_block, posix->client.clock_ms);
     }
 }
 
@@ -18136,12 +18371,12 @@ static bool posix_wait_one(rlk_posix_client *posix, int64_t deadline_ms, int *an
     rlki_socket_got got;
 
     if (rlki_nodes(client) != 1 || client->interruptible ||
-        !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->now_ms, &got)) {
+        !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->clock_ms, &got)) {
         return false;
     }
     *answer = got.error == EINTR ? posix_signalled(posix) : 0;
     rlki_client_tick(client); /* deadlines before input */
-    rlki_socket_take(sock, &got, client->now_ms);
+    rlki_socket_take(sock, &got, client->clock_ms);
     return true;
 }
 

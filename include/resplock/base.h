@@ -46,8 +46,8 @@ typedef struct rlki_layout {
 #ifndef RLK_TTL_MAX
 #define RLK_TTL_MAX INT64_C(2073600000)
 #endif
-#if RLK_TTL_MAX < 1 || RLK_TTL_MAX > 2147483647 /* inside, times to go are 32 bits */
-#error "RLK_TTL_MAX is not in 1..2147483647"
+#if RLK_TTL_MAX < 1 || RLK_TTL_MAX > 2130706431 /* inside, times are 32 bits: RLKI_CLOCK_UNIT */
+#error "RLK_TTL_MAX is not in 1..2130706431"
 #endif
 
 /* A deadline that never comes. */

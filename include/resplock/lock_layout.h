@@ -28,17 +28,25 @@ extern "C" {
 #define RLKI_RANDOM_BLOCK RLK_RANDOM_BLOCK
 #endif
 
+/*
+ * Times of a client and its locks in 32 bits are milliseconds of a clock of its own, which begins
+ * anew every RLKI_CLOCK_UNIT, 4.7 hours. Then all times go back by as much: clock.c. So the least
+ * number means "past", the greatest "never", and a time that is not further away than
+ * RLK_TTL_MAX fits in between.
+ */
+#define RLKI_CLOCK_UNIT (INT32_C(1) << 24)
+
 /* Lists of a client's timers: see timers.c. Fields are private. */
 #define RLK_TIMERS_LISTS 13
 
 typedef struct rlk_timer {
     struct rlk_timer *next;
     struct rlk_timer **link; /* what points to it; NULL: not set */
-    int64_t deadline_ms;
+    int32_t deadline_ms;
 } rlk_timer;
 
 typedef struct rlk_timers {
-    int64_t now_ms; /* all before it has fired */
+    int32_t now_ms; /* all before it has fired */
     uint8_t lowest; /* no list below it has a timer */
     rlk_timer *lists[RLK_TIMERS_LISTS];
 } rlk_timers;
@@ -49,7 +57,7 @@ typedef struct rlk_timers {
 
 /* What a client remembers of a lock that others want too: see turn.c. Fields are private. */
 typedef struct rlk_turn {
-    uint32_t began_ms;     /* the turn; low half of the clock's */
+    uint32_t began_ms;     /* the turn; low half of the caller's clock */
     uint16_t key_hash;     /* upper half of the key's */
     uint16_t waited_ms;    /* for it; 0: nothing is remembered */
     uint16_t attempt_part; /* what an attempt takes, in parts of a millisecond */
@@ -104,7 +112,8 @@ struct rlk_client {
     uint32_t drift_ms;
     uint32_t jitter;
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
-    int64_t now_ms;                   /* clamped: never goes back */
+    int32_t now_ms;                   /* clock_ms by the client's own clock */
+    int64_t clock_ms;                 /* by the caller's; clamped: never goes back */
     int64_t served_ms;                /* by a blocking call, last */
     int64_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see wait_queue.c */
@@ -124,18 +133,17 @@ struct rlk_client {
     char text[RLKI_TEXT_CAP];
 };
 
-/* A lock on one node. Fields are private; times in 32 bits are the low half of the clock's. */
+/* A lock on one node. Fields are private. */
 typedef struct rlk_node_lock {
-    rlk_request request; /* its tag is the command */
+    rlk_request request; /* its tag is the command; once that is encoded, owner_ms is when it was */
     uint8_t index;
     uint8_t vote; /* of the node, in the operation under way */
     uint8_t flags;
-    uint8_t orphans;  /* SETs of this token that may still execute: sent, unanswered, not fenced */
-    uint32_t sent_ms; /* the command under way */
-    uint32_t token;   /* number of the token that is, or may be, here */
+    uint8_t orphans; /* SETs of this token that may still execute: sent, unanswered, not fenced */
+    uint32_t token;  /* number of the token that is, or may be, here */
     uint32_t generation; /* stream of the SET, or of what confirmed `expiry_ms` since */
     uint32_t horizon_ms; /* ... counted from then on: drift is of this */
-    int64_t expiry_ms;   /* last confirmed expiry of the key here, own clock; see lease.h */
+    int32_t expiry_ms;   /* last confirmed expiry of the key here; see lease.h */
 } rlk_node_lock;
 
 /* A set of nodes, a bit each. */
@@ -149,6 +157,7 @@ typedef uint32_t rlk_node_mask;
 
 /* What an acquire knows. */
 typedef struct rlk_waiter {
+    int64_t began_ms; /* by the caller's clock */
     uint8_t spurious; /* spurious wake-ups; fewer as time passes */
     uint8_t failures; /* consecutive attempts that failed */
     uint8_t gate; /* the node, counted from 1, that an attempt asks before the others; 0: none */
@@ -156,34 +165,28 @@ typedef struct rlk_waiter {
     rlk_node_mask compared;  /* nodes that were compared in this attempt */
     rlk_node_mask read;      /* nodes that said who holds it, since they were found busy last */
     rlk_node_mask overtaken; /* nodes where another lock of the client lets go behind our command */
-    uint8_t recheck_cause[RLK_MAX_NODES];  /* of a busy node: an rlk_cause */
-    int16_t reported;                      /* reason that the last report gave, or the next gives */
-    uint32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
-    uint32_t attempt_ms; /* begin of the last attempt or probe; low half: it lengthens or shortens
-                            pauses of milliseconds, and decides nothing else */
-    int64_t gate_ms;     /* when the gate alone is asked no longer, or RLK_NEVER */
-    int64_t began_ms;
-    int64_t report_ms; /* next report that it waits, or RLK_NEVER */
+    uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node: an rlk_cause */
+    int16_t reported;                     /* reason that the last report gave, or the next gives */
+    int32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
+    int32_t gate_ms;   /* when the gate alone is asked no longer, or RLKI_NEVER */
+    int32_t report_ms; /* next report that it waits, or RLKI_NEVER */
+    uint32_t
+        attempt_ms; /* begin of the last attempt or probe; low half of the caller's clock: it
+                       lengthens or shortens pauses of milliseconds, and decides nothing else */
 } rlk_waiter;
 
-/*
- * What is known of a lock that is held, or was until it was lost.
- *
- * target_ms in 32 bits is safe. It was asked for while the lease lasted, so claim_ms is at most
- * RLK_TTL_MAX, 24 days, before or after it, and does not move while the lock is not used. valid_ms
- * decides what is lost, and has all its bits.
- */
+/* What is known of a lock that is held, or was until it was lost. */
 typedef struct rlk_hold {
+    int64_t since_ms;    /* when it was acquired, by the caller's clock */
     rlk_node_mask dirty; /* nodes where somebody changed the key */
     rlk_node_mask read;  /* nodes where a raise or a compare found our token: they notify */
-    bool watched;        /* the time until the key is watched is over */
     uint32_t drift_ms;   /* of claim_ms: valid_ms is never beyond claim_ms less this */
-    uint32_t target_ms;  /* expiry that the last extend or renew asks for; low half */
-    uint32_t horizon_ms; /* ... from when it was asked for on: drift is of this */
-    int64_t claim_ms;    /* expiry asked for last, before drift: none counts beyond it */
-    int64_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
-    int64_t renew_ms;    /* when the next renewal is due, or RLK_NEVER */
-    int64_t since_ms;    /* when it was acquired */
+    uint32_t horizon_ms; /* of target_ms, from when it was asked for on: drift is of this */
+    int32_t target_ms;   /* expiry that the last extend or renew asks for */
+    int32_t claim_ms;    /* expiry asked for last, before drift: none counts beyond it */
+    int32_t valid_ms;    /* the lease's deadline: held before it, lost from it on */
+    int32_t renew_ms;    /* when the next renewal is due, or RLKI_NEVER */
+    int32_t watch_ms;    /* when the key begins to be watched; RLKI_NEVER: it is */
 } rlk_hold;
 
 /* Fields are private. Must not be moved once initialised. */
@@ -211,6 +214,7 @@ struct rlk_lock {
     int16_t outcome;          /* what the operation comes to once settled */
     int16_t done_result;
     int16_t renewal; /* result of the last one by auto_renew */
+    uint16_t later;  /* units of RLKI_CLOCK_UNIT by which the operation ends after deadline_ms */
     uint32_t token;  /* number of the token in use */
     uint32_t ttl_ms;
     uint32_t wait_ms;
@@ -240,10 +244,10 @@ struct rlk_lock {
     struct rlk_holder *holders;           /* of the configuration: what nodes said last */
     void *user;
     void *query;         /* of the query under way: the caller's rlk_holder array */
-    int64_t deadline_ms; /* of the operation: end of the trying */
-    int64_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
-    int64_t retry_ms;    /* when refused undos and raises are sent again, or RLK_NEVER */
-    int64_t cleanup_ms;  /* when undos that are refused are given up */
+    int32_t deadline_ms; /* of the operation: end of the trying; see later */
+    int32_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
+    int32_t retry_ms;    /* when refused undos and raises are sent again, or RLKI_NEVER */
+    int32_t cleanup_ms;  /* when undos that are refused are given up */
     uint8_t base[RLKI_TOKEN_BYTES]; /* random part of the token, new for each acquire */
     union {
         rlk_waiter wait; /* of an acquire, from its begin to its end */

@@ -23,9 +23,14 @@ struct rlk_credentials;
 
 /* One command, or a few that belong together, on its way. It is part of its owner. */
 typedef struct rlk_request {
-    struct rlk_request *next; /* send list */
-    struct rlk_request *prev; /* of the first one: the last */
-    uint16_t slot;            /* ring entry while SENT */
+    union {
+        struct { /* of the send list: while QUEUED, before it is encoded */
+            struct rlk_request *next;
+            struct rlk_request *prev; /* of the first one: the last */
+        } list;
+        int32_t owner_ms; /* the owner's, untouched here, from when it is encoded on */
+    } as;
+    uint16_t slot; /* ring entry while SENT */
     uint8_t state;
     uint8_t tag; /* the owner's, untouched here */
 } rlk_request;

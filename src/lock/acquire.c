@@ -57,6 +57,9 @@
  * no storm. */
 #define ACQUIRE_FALL_MS 250
 
+/* Units of RLKI_CLOCK_UNIT that fit into 32 bits, and one more: 12 days. */
+#define ACQUIRE_NEAR 64
+
 static void acquire_pause_begin(rlk_lock *lock, uint32_t pause_ms)
 {
     rlki_recheck_phase(lock, RLKI_PHASE_PAUSE);
@@ -95,9 +98,9 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
     rlki_recheck_phase(lock, RLKI_PHASE_SETTLE);
     rlki_node_locks_undo(lock, 0, 0);
     rlki_recheck_leave(lock);
-    lock->as.wait.report_ms = RLK_NEVER;
+    lock->as.wait.report_ms = RLKI_NEVER;
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
-    lock->deadline_ms = RLK_NEVER;
+    lock->deadline_ms = RLKI_NEVER;
     lock->phase_ms = rlki_from_now(lock, lock->client->settle_timeout_ms);
 }
 
@@ -192,7 +195,7 @@ static void acquire_open(rlk_lock *lock, bool ask)
     if (ask) /* each has the time of an attempt, from when it was asked */
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
     lock->as.wait.gate = 0;
-    lock->as.wait.gate_ms = RLK_NEVER;
+    lock->as.wait.gate_ms = RLKI_NEVER;
 }
 
 static bool acquire_can_use(const rlk_conn *conn)
@@ -249,7 +252,7 @@ static bool acquire_step_watch(rlk_lock *lock)
         return true;
     /* A node that is about to answer its undo is waited for, as long as one attempt takes. */
     if (lock->client->now_ms >= lock->phase_ms)
-        lock->phase_ms = RLK_NEVER;
+        lock->phase_ms = RLKI_NEVER;
     gate = together ? rlki_recheck_gate(lock) : 0;
     gated =
         together && gate < rlki_nodes(lock->client) && (lock->as.wait.busy & rlki_bit(gate)) == 0;
@@ -259,7 +262,7 @@ static bool acquire_step_watch(rlk_lock *lock)
             lock->campaign->ask(lock);
         return false;
     }
-    if (count.undoing > 0 && lock->phase_ms != RLK_NEVER)
+    if (count.undoing > 0 && lock->phase_ms != RLKI_NEVER)
         return false;
     /* Held at the gate alone: somebody is about to ask the others. If not, all are asked. */
     if (together && !gated && (lock->flags & RLKI_LOCK_JITTERED) == 0) {
@@ -277,7 +280,7 @@ static bool acquire_win(rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
     rlk_node_mask busy = lock->as.wait.busy;
-    int64_t valid_ms = rlki_lease_until(lock);
+    int32_t valid_ms = rlki_lease_until(lock);
     unsigned i;
 
     if (client->now_ms >= valid_ms)
@@ -464,7 +467,7 @@ static void acquire_busy(rlk_lock *lock, rlk_node_lock *node)
     if ((lock->flags & RLKI_LOCK_TRY) == 0 &&
         rlk_conn_is_tracking(rlki_route(lock, rlki_index(node)))) {
         rlki_node_lock_ask(node, rlki_recheck_question(lock));
-        lock->as.wait.gate_ms = RLK_NEVER;
+        lock->as.wait.gate_ms = RLKI_NEVER;
         lock->phase_ms = rlki_from_now(lock, lock->node_timeout_ms);
         return;
     }
@@ -602,18 +605,32 @@ static bool acquire_take_token(rlk_lock *lock)
     return true;
 }
 
-static void acquire_begin(rlk_lock *lock, int64_t deadline_ms, bool one_try)
+/* Sets the end of the trying: what is too far away for 32 bits, by units of the client's clock. */
+static void acquire_end_after(rlk_lock *lock, int64_t wait_ms)
 {
-    int64_t now_ms = lock->client->now_ms;
-    bool fell = lock->state == RLKI_LOST && now_ms - lock->as.hold.since_ms < ACQUIRE_FALL_MS;
+    int64_t units = wait_ms / RLKI_CLOCK_UNIT;
+
+    if (units > UINT16_MAX)
+        return; /* centuries */
+    lock->later = (uint16_t)(units > ACQUIRE_NEAR ? units - ACQUIRE_NEAR : 0);
+    lock->deadline_ms =
+        rlki_from_now(lock, (uint32_t)(wait_ms - (int64_t)lock->later * RLKI_CLOCK_UNIT));
+}
+
+static void acquire_begin(rlk_lock *lock, int64_t wait_ms)
+{
+    int64_t clock_ms = lock->client->clock_ms;
+    bool one_try = wait_ms == RLK_TRY;
+    bool fell = lock->state == RLKI_LOST && clock_ms - lock->as.hold.since_ms < ACQUIRE_FALL_MS;
 
     rlki_notify_forget(lock);
     lock->state = RLKI_FREE;
-    rlki_operation_begin(lock, &rlki_acquire, deadline_ms);
+    rlki_operation_begin(lock, &rlki_acquire, RLKI_NEVER);
+    acquire_end_after(lock, one_try ? (int64_t)lock->client->operation_timeout_ms : wait_ms);
     memset(&lock->as.wait, 0, sizeof lock->as.wait);
     lock->cause = RLK_CAUSE_START;
-    lock->as.wait.began_ms = now_ms;
-    lock->as.wait.report_ms = RLK_NEVER;
+    lock->as.wait.began_ms = clock_ms;
+    lock->as.wait.report_ms = RLKI_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
     lock->campaign = NULL;
     if (one_try) {
@@ -640,11 +657,7 @@ static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *hold
     if (!acquire_take_token(lock))
         return RLK_E_ENTROPY;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    acquire_begin(lock,
-                  rlki_later(lock->client->now_ms, wait_ms == RLK_TRY
-                                                       ? (int64_t)lock->client->operation_timeout_ms
-                                                       : wait_ms),
-                  wait_ms == RLK_TRY);
+    acquire_begin(lock, wait_ms);
     return RLK_PENDING;
 }
 

@@ -20,6 +20,7 @@
 #include "calls.h"
 #include "client.h"
 #include "clock.h"
+#include "epoch.h"
 #include "events.h"
 #include "machine.h"
 #include "tally.h"
@@ -57,10 +58,10 @@ static bool blocking_report(rlk_lock *lock)
     rlki_event_drop(lock, RLKI_EVENT_WAITING);
     if (env->waiting != NULL)
         env->waiting(env->context, lock, rlki_waiting_reason(lock).result,
-                     client->now_ms - lock->as.wait.began_ms);
+                     client->clock_ms - lock->as.wait.began_ms);
     if (lock->client != client)
         return false;
-    (void)rlki_client_now(client);
+    rlki_client_now(client);
     return true;
 }
 
@@ -97,7 +98,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
     while (blocking_is_on(lock, op))
         if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
-    client->served_ms = client->now_ms;
+    client->served_ms = client->clock_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
         return result;
@@ -124,10 +125,11 @@ static rlk_result blocking_enter(rlk_lock *lock, bool serves)
         return RLK_E_WAIT;
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
-    if (!serves && !client->interruptible && client->now_ms - client->served_ms < BLOCKING_IDLE_MS)
+    if (!serves && !client->interruptible &&
+        client->clock_ms - client->served_ms < BLOCKING_IDLE_MS)
         return RLK_OK;
-    client->served_ms = client->now_ms;
-    if (client->env.wait(client->env.context, client, client->now_ms) == RLK_CANCELLED)
+    client->served_ms = client->clock_ms;
+    if (client->env.wait(client->env.context, client, client->clock_ms) == RLK_CANCELLED)
         client->interrupted = true; /* before this call */
     return rlki_machine_enter(lock);
 }

@@ -9,6 +9,7 @@
  *                        +----- interrupted: RLK_CANCELLED, connections go on ---------------+
  */
 #include "clock.h"
+#include "epoch.h"
 #include "command.h"
 #include "lease.h"
 
@@ -16,8 +17,10 @@
 static rlk_result check_begin(rlk_client *client, uint32_t *failures)
 {
     unsigned i;
-    int answer = client->env.wait(client->env.context, client, rlki_client_now(client));
+    int answer;
 
+    rlki_client_now(client);
+    answer = client->env.wait(client->env.context, client, client->clock_ms);
     if (client->state != RLKI_CLIENT_OPEN)
         return RLK_E_CLOSED;
     if (answer != 0)
@@ -27,8 +30,8 @@ static rlk_result check_begin(rlk_client *client, uint32_t *failures)
         rlk_conn *conn = client->conns[i];
 
         if ((rlki_conn_server(conn) & RLK_SERVER_REPLICA) != 0)
-            rlk_conn_reset(conn, client->now_ms);
-        rlk_conn_hurry(conn, client->now_ms);
+            rlk_conn_reset(conn, client->clock_ms);
+        rlk_conn_hurry(conn, client->clock_ms);
         failures[i] = rlk_conn_failures(conn);
     }
     return RLK_OK;
@@ -50,9 +53,9 @@ static bool check_is_over(const rlk_client *client, const uint32_t *failures)
 
 static rlk_result check_wait(rlk_client *client, const uint32_t *failures)
 {
-    int64_t end_ms = rlki_later(client->now_ms, client->operation_timeout_ms);
+    int64_t end_ms = client->clock_ms + client->operation_timeout_ms;
 
-    while (!check_is_over(client, failures) && client->now_ms < end_ms) {
+    while (!check_is_over(client, failures) && client->clock_ms < end_ms) {
         int64_t deadline_ms = rlk_client_deadline(client);
         int answer = client->env.wait(client->env.context, client,
                                       deadline_ms < end_ms ? deadline_ms : end_ms);
@@ -90,7 +93,7 @@ rlk_result rlk_client_check(rlk_client *client)
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
-    client->served_ms = client->now_ms;
+    client->served_ms = client->clock_ms;
     for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
         result = check_node(client->conns[i]);
         client->failed_node = (uint8_t)i;

@@ -5,6 +5,7 @@
  */
 #include "client.h"
 #include "clock.h"
+#include "epoch.h"
 #include "lease.h"
 #include "machine.h"
 #include "notify.h"
@@ -46,7 +47,7 @@ static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
 }
 
@@ -54,7 +55,7 @@ static void client_lost(void *context, rlk_conn *conn, rlk_request *request, boo
 {
     rlk_client *client = (rlk_client *)context;
 
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     rlki_machine_lost(client_node_lock(request), maybe_sent);
     rlki_machine_drain(client);
 }
@@ -87,7 +88,7 @@ static void client_changed(void *context, rlk_conn *conn)
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     node = client_node(client, conn);
     if (rlki_conn_state(conn) == RLK_CONN_READY) {
         rlki_token_forget(client); /* the machine may be a clone of one that drew the same */
@@ -109,7 +110,7 @@ static void client_invalidated(void *context, rlk_conn *conn, uint32_t key_hash,
 
     if (client->state != RLKI_CLIENT_OPEN)
         return;
-    (void)rlki_client_advance(client, rlki_conn_now(conn));
+    rlki_client_advance(client, rlki_conn_now(conn));
     if (all)
         rlki_notify_all(client, client_node(client, conn), RLK_CAUSE_FLUSH);
     else
@@ -261,12 +262,11 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
 #ifndef RLK_NO_TRACE
     memset(&client->stats, 0, sizeof client->stats);
 #endif
-    client->now_ms = client->env.now_ms(client->env.context);
-    client->served_ms = client->now_ms;
-    client->hurried_ms = client->now_ms;
-    rlki_timers_init(&client->timers, client->now_ms);
+    rlki_client_begin_time(client);
+    client->served_ms = client->clock_ms;
+    client->hurried_ms = client->clock_ms;
     if (client->env.random(client->env.context, &client->jitter, sizeof client->jitter) != 0)
-        client->jitter = (uint32_t)client->now_ms; /* not secret; tokens fail on their own */
+        client->jitter = (uint32_t)client->clock_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
     client->state = RLKI_CLIENT_OPEN;
     return RLK_OK;
@@ -296,7 +296,7 @@ void rlk_client_close(rlk_client *client)
     client->ready_tail = NULL;
     rlki_token_forget(client);
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_close(client->conns[i], client->now_ms);
+        rlk_conn_close(client->conns[i], client->clock_ms);
 }
 
 int64_t rlki_client_deadline(const rlk_client *client)
@@ -305,8 +305,8 @@ int64_t rlki_client_deadline(const rlk_client *client)
     unsigned i;
 
     if (client->ready_head != NULL) /* of a command that did not leave */
-        return client->now_ms + 1;
-    deadline_ms = rlki_timers_deadline(&client->timers);
+        return client->clock_ms + 1;
+    deadline_ms = rlki_client_clock_of(client, rlki_timers_deadline(&client->timers));
     for (i = 0; i < rlki_nodes(client); i++) {
         int64_t conn_ms = rlki_conn_deadline(client->conns[i]);
 
@@ -323,15 +323,19 @@ int64_t rlk_client_deadline(const rlk_client *client)
 
 void rlki_client_tick(rlk_client *client)
 {
-    int64_t now_ms = rlki_client_now(client);
+    int64_t clock_ms;
+    int32_t now_ms;
     rlk_timer *timer;
     unsigned i;
 
+    rlki_client_now(client);
+    clock_ms = client->clock_ms;
+    now_ms = client->now_ms;
     while ((timer = rlki_timers_pop(&client->timers, now_ms)) != NULL)
         rlki_machine_tick((rlk_lock *)(void *)timer); /* its first member */
     rlki_machine_drain(client);
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_tick(client->conns[i], now_ms);
+        rlk_conn_tick(client->conns[i], clock_ms);
 }
 
 void rlk_client_tick(rlk_client *client)
@@ -350,7 +354,7 @@ rlk_result rlk_client_reset(rlk_client *client)
     rlki_client_changing(client);
     rlki_client_now(client);
     for (i = 0; i < rlki_nodes(client); i++)
-        rlk_conn_reset(client->conns[i], client->now_ms);
+        rlk_conn_reset(client->conns[i], client->clock_ms);
     return RLK_OK;
 }
 

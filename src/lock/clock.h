@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A client's time, chance and process: what it has of its environment.
+ * A client's chance and process: what it has of its environment. And the ready list.
  */
 #ifndef RLKI_LOCK_CLOCK_H
 #define RLKI_LOCK_CLOCK_H
@@ -25,19 +25,15 @@ inline void rlki_client_changing(rlk_client *client)
         client->env.changed(client->env.context, client);
 }
 
-/* Takes the time that a connection was given; never goes back. */
-inline int64_t rlki_client_advance(rlk_client *client, int64_t now_ms)
-{
-    if (now_ms > client->now_ms)
-        client->now_ms = now_ms;
-    return client->now_ms;
-}
+/* Returns a time by the caller's clock: RLK_NEVER for RLKI_NEVER. */
+int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
 
-/* Samples the clock; never goes back. */
-inline int64_t rlki_client_now(rlk_client *client)
-{
-    return rlki_client_advance(client, client->env.now_ms(client->env.context));
-}
+/* Returns a time of the caller's clock by the own one: RLKI_EXPIRED or RLKI_NEVER where that is too
+ * far away. */
+int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms);
+
+/* Returns time_ms - duration_ms: RLKI_EXPIRED where that is too long ago; RLKI_NEVER stays. */
+int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms);
 
 /* Returns a random number from min to max, for pauses: not secret. */
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);

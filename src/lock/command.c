@@ -73,7 +73,7 @@ static int64_t command_raise_to(const rlk_lock *lock, unsigned command)
         return lock->ttl_ms;
     if (command == RLKI_CHECK)
         return -1;
-    to_ms = rlki_lease_target(lock) - lock->client->now_ms;
+    to_ms = (int64_t)lock->as.hold.target_ms - lock->client->now_ms;
     return to_ms > 0 ? to_ms : -1;
 }
 

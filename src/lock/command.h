@@ -14,7 +14,7 @@ enum {
     RLKI_SET,     /* SET key token NX PX ttl */
     RLKI_PROBE,   /* PTTL; a server that tracks what is read notifies of the key from then on */
     RLKI_CONFIRM, /* the script: ours? then raised to the TTL */
-    RLKI_RAISE,   /* ours? then raised to rlki_lease_target() */
+    RLKI_RAISE,   /* ours? then raised to hold.target_ms */
     RLKI_CHECK,   /* ours? raises nothing, and is tracked like PTTL */
     RLKI_RELEASE, /* ours? then deleted */
     RLKI_QUERY,   /* GET and PTTL */

@@ -117,6 +117,30 @@ rlk_result rlk_resign_start(rlk_lock *lock)
     return (rlk_result)lock->done_result;
 }
 
+/* The server's word: any time. */
+static int64_t election_later(int64_t time_ms, int64_t ttl_ms)
+{
+    return time_ms > RLK_NEVER - ttl_ms ? RLK_NEVER : time_ms + ttl_ms;
+}
+
+/* Returns the greatest time that a quorum has, or a later one. */
+static int64_t election_quorum_time(const int64_t *times_ms, unsigned nodes, unsigned needed)
+{
+    int64_t best_ms = INT64_MIN;
+    unsigned i;
+    unsigned k;
+
+    for (i = 0; i < nodes; i++) {
+        unsigned reached = 0;
+
+        for (k = 0; k < nodes; k++)
+            reached += times_ms[k] >= times_ms[i];
+        if (reached >= needed && times_ms[i] > best_ms)
+            best_ms = times_ms[i];
+    }
+    return best_ms;
+}
+
 /* Returns the token that a quorum of nodes said last, and until when it is there (RLK_NEVER: it has
  * no expiry); NULL: none. Two tokens can't have a quorum, so the first that has one is it. */
 static const rlk_holder *election_find(const rlk_client *client, const rlk_holder *holders,
@@ -129,14 +153,15 @@ static const rlk_holder *election_find(const rlk_client *client, const rlk_holde
     if (holders == NULL)
         return NULL;
     do { /* one at least, as in rlki_lease_expiry */
-        times_ms[i] = RLKI_EXPIRED;
+        times_ms[i] = INT64_MIN;
         if (rlki_inspect_agree(client, holders, &holders[i]) < rlki_needed(client))
             continue;
         found = &holders[i];
-        times_ms[i] = found->ttl_ms < 0 ? RLK_NEVER : rlki_later(found->answered_ms, found->ttl_ms);
+        times_ms[i] =
+            found->ttl_ms < 0 ? RLK_NEVER : election_later(found->answered_ms, found->ttl_ms);
     } while (++i < rlki_nodes(client));
-    *until_ms = rlki_quorum_value(times_ms, rlki_nodes(client), rlki_needed(client));
-    if (found == NULL || found->token_len > RLK_TOKEN_MAX || *until_ms < client->now_ms)
+    *until_ms = election_quorum_time(times_ms, rlki_nodes(client), rlki_needed(client));
+    if (found == NULL || found->token_len > RLK_TOKEN_MAX || *until_ms < client->clock_ms)
         return NULL;
     return found;
 }
@@ -192,7 +217,7 @@ rlk_result rlk_leader(rlk_lock *lock, rlk_leader_info *leader)
     if (own != NULL)
         leader->since_ms = own->as.hold.since_ms;
     else if (!leader->known || memcmp(leader->token, token, sizeof token) != 0)
-        leader->since_ms = lock->client->now_ms;
+        leader->since_ms = lock->client->clock_ms;
     memcpy(leader->token, token, sizeof token);
     leader->known = true;
     leader->ours = own != NULL;

@@ -249,7 +249,7 @@ static void text_lock(text_out *out, const rlk_lock *lock, unsigned operation)
 /* "still waiting after 30 s: " */
 static void text_waiting(text_out *out, const rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
+    int64_t waited_ms = lock->client->clock_ms - lock->as.wait.began_ms;
 
     rlki_text_string(out, "still waiting after ");
     rlki_text_number(out,

@@ -42,8 +42,8 @@ static bool extend_abandon(rlk_lock *lock, bool raises)
     return sent && raises;
 }
 
-void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
-                       int64_t deadline_ms)
+void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int32_t target_ms,
+                       int32_t deadline_ms)
 {
     bool raises = op->id != RLK_OP_CHECK;
 
@@ -79,7 +79,7 @@ static void extend_succeed(rlk_lock *lock)
 
     (void)extend_abandon(lock, raises); /* nodes that are late: their expiry stays as it is known */
     if (raises)
-        rlki_lease_claim(lock, rlki_lease_target(lock), lock->as.hold.horizon_ms);
+        rlki_lease_claim(lock, lock->as.hold.target_ms, lock->as.hold.horizon_ms);
     rlki_lease_validate(lock);
     if (lock->client->now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
@@ -175,7 +175,7 @@ static rlk_result extend_enter(const rlk_lock *lock)
     return lock->state == RLKI_LOST ? RLK_LOST : RLK_NOT_HELD;
 }
 
-static int64_t extend_deadline(const rlk_lock *lock)
+static int32_t extend_deadline(const rlk_lock *lock)
 {
     return rlki_from_now(lock, lock->client->operation_timeout_ms);
 }
@@ -183,9 +183,9 @@ static int64_t extend_deadline(const rlk_lock *lock)
 static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
-    int64_t expiry_ms;
-    int64_t target_ms;
-    int64_t most_ms;
+    int32_t expiry_ms;
+    int32_t target_ms;
+    int32_t most_ms;
 
     (void)holders;
     if (result != RLK_OK)
@@ -193,8 +193,8 @@ static rlk_result extend_call(rlk_lock *lock, int64_t added_ms, rlk_holder *hold
     if (added_ms < 1 || added_ms > RLK_TTL_MAX)
         return RLK_E_TTL;
     expiry_ms = rlki_lease_expiry(lock);
-    target_ms = rlki_later(expiry_ms, added_ms);
-    most_ms = rlki_from_now(lock, RLK_TTL_MAX);
+    target_ms = rlki_later(expiry_ms, (int32_t)added_ms);
+    most_ms = rlki_from_now(lock, (uint32_t)RLK_TTL_MAX);
     if (target_ms > most_ms)
         target_ms = most_ms;
     if (target_ms <= expiry_ms)
@@ -208,8 +208,7 @@ const rlki_call rlki_call_extend = {&extend_extend, 0, extend_call};
 static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
+    int32_t target_ms;
 
     (void)holders;
     if (result != RLK_OK)
@@ -218,7 +217,7 @@ static rlk_result extend_renew_call(rlk_lock *lock, int64_t ttl_ms, rlk_holder *
         ttl_ms = lock->ttl_ms;
     if (!rlki_extend_is_enough(lock, ttl_ms))
         return RLK_E_TTL;
-    target_ms = rlki_later(now_ms, ttl_ms);
+    target_ms = rlki_from_now(lock, (uint32_t)ttl_ms);
     if (!rlki_lease_gains(lock, target_ms)) {
         /* sooner: only said here (rule 6), and a renewal under way is not wanted any more */
         lock->op = NULL;
@@ -261,9 +260,9 @@ static bool extend_is_comparing(const rlk_lock *lock)
 static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_holder *holders)
 {
     rlk_result result = extend_enter(lock);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
-    int64_t target_ms;
+    int32_t now_ms = lock->client->now_ms;
+    int32_t deadline_ms = rlki_from_now(lock, lock->node_timeout_ms);
+    int32_t target_ms;
 
     (void)argument;
     (void)holders;
@@ -271,7 +270,7 @@ static rlk_result extend_keep_alive_call(rlk_lock *lock, int64_t argument, rlk_h
         return result;
     target_ms = rlki_lease_renew_target(lock);
     /* A renewal compares too, and comes first: a node that owes its check must not put it off. */
-    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLK_NEVER)
+    if (now_ms >= rlki_lease_renew_at(lock) && target_ms != RLKI_NEVER)
         rlki_extend_begin(lock, &extend_renew, target_ms, deadline_ms);
     else if (extend_is_comparing(lock))
         rlki_extend_begin(lock, &extend_check, 0, deadline_ms);

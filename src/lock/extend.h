@@ -15,8 +15,8 @@ extern const rlki_call rlki_call_check;
 extern const rlki_call rlki_call_keep_alive;
 
 /* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
-void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int64_t target_ms,
-                       int64_t deadline_ms);
+void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int32_t target_ms,
+                       int32_t deadline_ms);
 
 /* The step and the reports of such a row. */
 bool rlki_extend_step(rlk_lock *lock);

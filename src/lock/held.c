@@ -36,7 +36,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result)
     lock->options |= RLKI_OPTION_FELL; /* unless the operation under way reports it */
     RLKI_COUNT(lock->client, lost);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("LOST"), lock->lost_cause);
-    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
+    rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0);
     (void)rlki_queue_leave(lock); /* a holder: nobody is next for that */
     if (lock->op != NULL && (lock->op->flags & RLKI_OP_LEASE) != 0)
         rlki_operation_finish(lock, result);
@@ -67,7 +67,7 @@ static void held_watch_all(rlk_lock *lock)
 {
     unsigned i;
 
-    lock->as.hold.watched = true;
+    lock->as.hold.watch_ms = RLKI_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++)
         held_watch(lock, &lock->nodes[i]);
 }
@@ -76,7 +76,7 @@ void rlki_held_compare_dirty(rlk_lock *lock)
 {
     unsigned i;
 
-    if (lock->client->now_ms >= rlki_lease_watch_at(lock))
+    if (lock->client->now_ms >= lock->as.hold.watch_ms)
         held_watch_all(lock);
     for (i = 0; lock->as.hold.dirty != 0 && i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
@@ -111,7 +111,8 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         lock->lost_cause = report->lost_cause;
     if (command == RLKI_SET && report->kind == RLKI_REPORT_HELD)
         rlki_turn_contend(lock); /* late: the other nodes have it held */
-    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE && lock->as.hold.watched)
+    if (command == RLKI_SET && report->kind == RLKI_REPORT_DONE &&
+        lock->as.hold.watch_ms == RLKI_NEVER)
         held_watch(lock, node); /* late, too: the others are watched already */
     /* a change, or another stream, makes the node dirty, so that it is compared all the same */
     if (compared && report->kind == RLKI_REPORT_DONE)

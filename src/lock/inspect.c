@@ -117,7 +117,7 @@ void rlki_inspect_keep(rlk_lock *lock, rlk_holder *holder, const rlki_report *re
         return;
     }
     inspect_keep_ttl(holder, &reply);
-    holder->answered_ms = lock->client->now_ms;
+    holder->answered_ms = lock->client->clock_ms;
 }
 
 static void inspect_query_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
@@ -220,7 +220,7 @@ static bool inspect_is_over(rlk_lock *lock, unsigned command, bool *quorum)
     tally = rlki_tally_of(lock);
     *quorum = tally.yes >= rlki_needed(client);
     if (client->now_ms >= lock->phase_ms) {
-        lock->phase_ms = RLK_NEVER; /* a quorum is enough from now on */
+        lock->phase_ms = RLKI_NEVER; /* a quorum is enough from now on */
         lock->flags |= RLKI_LOCK_QUORUM_DOES;
     }
     return over || tally.pending == 0 || (*quorum && (lock->flags & RLKI_LOCK_QUORUM_DOES) != 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease.h"
+#include "clock.h"
 
 /* 2^32 / 10^6, rounded up: parts per million to a binary fraction, without a 64-bit division. */
 #define LEASE_PPM_UNIT 4295u
@@ -17,9 +18,9 @@ unsigned rlki_quorum(unsigned nodes)
     return nodes / 2 + 1;
 }
 
-int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
+int32_t rlki_quorum_value(const int32_t *values, unsigned n, unsigned q)
 {
-    int64_t sorted[RLK_MAX_NODES]; /* descending */
+    int32_t sorted[RLK_MAX_NODES]; /* descending */
     unsigned i;
 
     if (RLK_MAX_NODES == 1 || n == 1)
@@ -37,14 +38,14 @@ int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-extern inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms);
+extern inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
 
-extern inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+extern inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
-int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms)
+int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
+                              int32_t p_ms)
 {
-    int64_t earliest = rlki_later(t0_ms, p_ms);
+    int32_t earliest = rlki_later(t0_ms, p_ms);
 
     if (same_stream && known_ms >= earliest && known_ms <= rlki_later(now_ms, p_ms))
         return known_ms;
@@ -58,14 +59,12 @@ uint32_t rlki_client_drift(const rlk_client *client, uint32_t horizon_ms)
 
 /* ---- One node ---- */
 
-int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
+int32_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node)
 {
-    if (node->expiry_ms == RLKI_EXPIRED)
-        return RLKI_EXPIRED;
-    return node->expiry_ms - (int64_t)rlki_client_drift(client, node->horizon_ms);
+    return rlki_earlier(node->expiry_ms, rlki_client_drift(client, node->horizon_ms));
 }
 
-extern inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+extern inline void rlki_node_confirm(rlk_node_lock *node, int32_t expiry_ms, int32_t t0_ms,
                                      uint32_t generation);
 
 /*
@@ -73,16 +72,16 @@ extern inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int
  * asked for. A raise takes the answer instead, where that leaves more: it has hardly any drift yet,
  * and that of a long extend may be more than a TTL.
  */
-void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
-                            int64_t t0_ms, int64_t p_ms, uint32_t generation)
+void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int32_t asked_ms,
+                            int32_t t0_ms, int32_t p_ms, uint32_t generation)
 {
     bool same = node->generation == generation;
     bool checked = asked_ms == RLKI_EXPIRED;
-    int64_t known_ms = rlki_node_until(client, node);
+    int32_t known_ms = rlki_node_until(client, node);
     uint32_t horizon_ms = node->horizon_ms;
-    int64_t said_ms = rlki_later(t0_ms, p_ms);
-    int64_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
-    int64_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
+    int32_t said_ms = rlki_later(t0_ms, p_ms);
+    int32_t most_ms = node->expiry_ms > asked_ms ? node->expiry_ms : asked_ms;
+    int32_t expiry_ms = rlki_confirmed_expiry(node->expiry_ms, same, t0_ms, client->now_ms, p_ms);
     bool stays;
 
     if (expiry_ms > most_ms)
@@ -97,10 +96,10 @@ void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64
 
 /* ---- All nodes of a lock ---- */
 
-int64_t rlki_lease_until(const rlk_lock *lock)
+int32_t rlki_lease_until(const rlk_lock *lock)
 {
     const rlk_client *client = lock->client;
-    int64_t until_ms[RLK_MAX_NODES];
+    int32_t until_ms[RLK_MAX_NODES];
     unsigned i = 0;
 
     do /* one at least, as in rlki_lease_expiry */
@@ -112,17 +111,17 @@ int64_t rlki_lease_until(const rlk_lock *lock)
 void rlki_lease_validate(rlk_lock *lock)
 {
     rlk_hold *hold = &lock->as.hold;
-    int64_t limit_ms = hold->claim_ms - (int64_t)hold->drift_ms;
+    int32_t limit_ms = rlki_earlier(hold->claim_ms, hold->drift_ms);
 
     hold->valid_ms = rlki_lease_until(lock);
     if (hold->valid_ms > limit_ms)
         hold->valid_ms = limit_ms;
 }
 
-int64_t rlki_lease_expiry(const rlk_lock *lock)
+int32_t rlki_lease_expiry(const rlk_lock *lock)
 {
-    int64_t expiry_ms[RLK_MAX_NODES];
-    int64_t quorum_ms;
+    int32_t expiry_ms[RLK_MAX_NODES];
+    int32_t quorum_ms;
     unsigned i = 0;
 
     do /* one at least: compilers that inline rlki_quorum_value warn of none */
@@ -132,68 +131,64 @@ int64_t rlki_lease_expiry(const rlk_lock *lock)
     return quorum_ms < lock->as.hold.claim_ms ? quorum_ms : lock->as.hold.claim_ms;
 }
 
-void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms)
+void rlki_lease_claim(rlk_lock *lock, int32_t expiry_ms, uint32_t horizon_ms)
 {
     lock->as.hold.claim_ms = expiry_ms;
     lock->as.hold.drift_ms = rlki_client_drift(lock->client, horizon_ms);
 }
 
-void rlki_lease_ask(rlk_lock *lock, int64_t target_ms)
+void rlki_lease_ask(rlk_lock *lock, int32_t target_ms)
 {
-    lock->as.hold.target_ms = (uint32_t)target_ms;
+    lock->as.hold.target_ms = target_ms;
     lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
 }
 
-extern inline int64_t rlki_lease_target(const rlk_lock *lock);
-
-extern inline int64_t rlki_lease_watch_at(const rlk_lock *lock);
-
 /* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
-void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms)
+void rlki_lease_begin(rlk_lock *lock, int32_t valid_ms)
 {
     rlk_hold *hold = &lock->as.hold;
 
     hold->dirty = 0;
     hold->read = 0;
-    hold->watched = false;
-    hold->since_ms = lock->client->now_ms;
-    hold->renew_ms = RLK_NEVER;
-    rlki_lease_ask(lock, hold->since_ms);
-    hold->claim_ms = hold->since_ms + RLK_TTL_MAX;
+    hold->since_ms = lock->client->clock_ms;
+    hold->renew_ms = RLKI_NEVER;
+    hold->watch_ms = rlki_from_now(lock, lock->watch_after_ms);
+    rlki_lease_ask(lock, lock->client->now_ms);
+    hold->claim_ms = rlki_from_now(lock, (uint32_t)RLK_TTL_MAX);
     hold->drift_ms = 0;
     hold->valid_ms = valid_ms;
 }
 
 /* ---- Renewal ---- */
 
-int64_t rlki_lease_renew_at(const rlk_lock *lock)
+int32_t rlki_lease_renew_at(const rlk_lock *lock)
 {
     uint32_t lease_ms = lock->ttl_ms - rlki_client_drift(lock->client, lock->ttl_ms);
     uint32_t left_ms = lease_ms / 3;
 
     if (lease_ms - left_ms > lock->ttl_ms / 3)
         left_ms = lease_ms - lock->ttl_ms / 3;
-    return lock->as.hold.valid_ms - (int64_t)left_ms;
+    return rlki_earlier(lock->as.hold.valid_ms, left_ms);
 }
 
-bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms)
+bool rlki_lease_gains(const rlk_lock *lock, int32_t target_ms)
 {
     /* > 0: a TTL from now, or beyond the expiry of what is held */
-    int64_t horizon_ms = target_ms - lock->client->now_ms;
+    uint32_t horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
 
-    return target_ms - (int64_t)rlki_client_drift(lock->client, (uint32_t)horizon_ms) >
+    return rlki_earlier(target_ms, rlki_client_drift(lock->client, horizon_ms)) >
            lock->as.hold.valid_ms;
 }
 
-int64_t rlki_lease_renew_target(const rlk_lock *lock)
+int32_t rlki_lease_renew_target(const rlk_lock *lock)
 {
-    int64_t target_ms = rlki_from_now(lock, lock->ttl_ms);
-    int64_t cap_ms = rlki_later(lock->as.hold.since_ms, lock->max_hold_ms);
+    int32_t target_ms = rlki_from_now(lock, lock->ttl_ms);
+    int32_t cap_ms = rlki_client_time_of(lock->client, lock->as.hold.since_ms + lock->max_hold_ms);
 
     if (lock->max_hold_ms > 0 && cap_ms < target_ms) {
         target_ms = cap_ms;
         if (cap_ms <= rlki_lease_expiry(lock)) /* it has it: only its drift would shrink */
-            return RLK_NEVER;
+            return RLKI_NEVER;
     }
-    return rlki_lease_gains(lock, target_ms) ? target_ms : RLK_NEVER;
+    return rlki_lease_gains(lock, target_ms) ? target_ms : RLKI_NEVER;
 }

@@ -8,9 +8,6 @@
 
 #include "state.h"
 
-/* The expiry of a node that does not have our token: before all times. */
-#define RLKI_EXPIRED INT64_MIN
-
 /* Greatest drift_ppm that rlki_drift takes: half of the horizon. */
 #define RLKI_DRIFT_PPM_MAX 500000u
 
@@ -25,41 +22,39 @@ unsigned rlki_quorum(unsigned nodes);
 
 /* Returns the q-th largest of n values (1 <= q <= n <= RLK_MAX_NODES): at this time a quorum of q
  * is still there, if values are expiries. */
-int64_t rlki_quorum_value(const int64_t *values, unsigned n, unsigned q);
+int32_t rlki_quorum_value(const int32_t *values, unsigned n, unsigned q);
 
 /*
  * Returns the new expiry of a node whose script began no earlier than t0_ms and said at now_ms that
  * p_ms remain: t0 + p for certain. The known one stays if it lies within what that answer allows
  * and was confirmed on the same stream (then it is the same fact, known better).
  */
-int64_t rlki_confirmed_expiry(int64_t known_ms, bool same_stream, int64_t t0_ms, int64_t now_ms,
-                              int64_t p_ms);
+int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
+                              int32_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_APART_FOR_SIZE inline int64_t rlki_later(int64_t time_ms, int64_t duration_ms)
+RLKI_APART_FOR_SIZE inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
 {
-    return time_ms > INT64_MAX - duration_ms ? INT64_MAX : time_ms + duration_ms;
+    return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
 }
 
 /* Returns the time duration_ms after the client's, without overflow. */
-RLKI_APART_FOR_SIZE inline int64_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+RLKI_APART_FOR_SIZE inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
 {
-    return rlki_later(lock->client->now_ms, duration_ms);
+    return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
 }
 
 /* ---- One node ---- */
 
 /* Returns until when the lock counts as held on a node: its expiry less drift. */
-int64_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
+int32_t rlki_node_until(const rlk_client *client, const rlk_node_lock *node);
 
 /* The key on the node expires at expiry_ms, as was asked for at t0_ms on this stream. */
-inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0_ms,
+inline void rlki_node_confirm(rlk_node_lock *node, int32_t expiry_ms, int32_t t0_ms,
                               uint32_t generation)
 {
-    int64_t horizon_ms = expiry_ms > t0_ms ? expiry_ms - t0_ms : 0;
-
     node->expiry_ms = expiry_ms;
-    node->horizon_ms = horizon_ms > (int64_t)UINT32_MAX ? UINT32_MAX : (uint32_t)horizon_ms;
+    node->horizon_ms = expiry_ms > t0_ms ? (uint32_t)expiry_ms - (uint32_t)t0_ms : 0;
     node->generation = generation;
 }
 
@@ -68,56 +63,42 @@ inline void rlki_node_confirm(rlk_node_lock *node, int64_t expiry_ms, int64_t t0
  * (asked_ms; RLKI_EXPIRED of a check, which asks for nothing): a server whose clock went back, or
  * an extend that was given up, must not lengthen a lease behind the caller's back (rule 8).
  */
-void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int64_t asked_ms,
-                            int64_t t0_ms, int64_t p_ms, uint32_t generation);
+void rlki_node_confirm_left(const rlk_client *client, rlk_node_lock *node, int32_t asked_ms,
+                            int32_t t0_ms, int32_t p_ms, uint32_t generation);
 
 /* ---- All nodes of a lock ---- */
 
 /* Returns until when a quorum of nodes has the token, as they confirmed it, less drift. */
-int64_t rlki_lease_until(const rlk_lock *lock);
+int32_t rlki_lease_until(const rlk_lock *lock);
 
 /* Begins the lease of a lock that was acquired now, and lasts until valid_ms: it takes the place of
  * what the acquire knew. */
-void rlki_lease_begin(rlk_lock *lock, int64_t valid_ms);
+void rlki_lease_begin(rlk_lock *lock, int32_t valid_ms);
 
 /* Recomputes the lease's deadline from what the nodes confirmed. */
 void rlki_lease_validate(rlk_lock *lock);
 
 /* Returns the expiry that the lock may claim, before drift. */
-int64_t rlki_lease_expiry(const rlk_lock *lock);
+int32_t rlki_lease_expiry(const rlk_lock *lock);
 
 /* Sets the expiry that is claimed from now on, whatever the nodes have; horizon_ms: from when it
  * was asked for on. */
-void rlki_lease_claim(rlk_lock *lock, int64_t expiry_ms, uint32_t horizon_ms);
+void rlki_lease_claim(rlk_lock *lock, int32_t expiry_ms, uint32_t horizon_ms);
 
-/* Sets, or returns, the expiry that the last extend or renew asks for. */
-void rlki_lease_ask(rlk_lock *lock, int64_t target_ms);
-inline int64_t rlki_lease_target(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
-
-    return hold->claim_ms + (int32_t)(hold->target_ms - (uint32_t)hold->claim_ms);
-}
-
-/* Returns when the key of a lock that is held begins to be watched, or RLK_NEVER: it is already. */
-inline int64_t rlki_lease_watch_at(const rlk_lock *lock)
-{
-    const rlk_hold *hold = &lock->as.hold;
-
-    return hold->watched ? RLK_NEVER : hold->since_ms + (int64_t)lock->watch_after_ms;
-}
+/* Sets the expiry that an extend or renew asks for. */
+void rlki_lease_ask(rlk_lock *lock, int32_t target_ms);
 
 /* ---- Renewal ---- */
 
 /* Returns when a renewal of the lease as it is now is due: of a fresh one when a third of its TTL
  * has passed, or, where drift takes half of it or more, two thirds of what drift leaves. */
-int64_t rlki_lease_renew_at(const rlk_lock *lock);
+int32_t rlki_lease_renew_at(const rlk_lock *lock);
 
 /* Returns the expiry that a renewal by the TTL asks for, not beyond the cap of the hold time;
- * RLK_NEVER: a renewal gains nothing. */
-int64_t rlki_lease_renew_target(const rlk_lock *lock);
+ * RLKI_NEVER: a renewal gains nothing. */
+int32_t rlki_lease_renew_target(const rlk_lock *lock);
 
 /* Returns true if the lease would last longer by a raise to target_ms. */
-bool rlki_lease_gains(const rlk_lock *lock, int64_t target_ms);
+bool rlki_lease_gains(const rlk_lock *lock, int32_t target_ms);
 
 #endif

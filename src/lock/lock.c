@@ -159,9 +159,9 @@ static rlk_result lock_init(rlk_lock *lock, rlk_client *client, const void *key,
     lock->key_len = (uint32_t)key_len;
     lock->key_hash = rlk_key_hash(RLK_KEY_HASH, key, key_len);
     lock->texts = rlki_token_texts(lock);
-    lock->retry_ms = RLK_NEVER;
-    lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = RLK_NEVER;
+    lock->retry_ms = RLKI_NEVER;
+    lock->deadline_ms = RLKI_NEVER;
+    lock->phase_ms = RLKI_NEVER;
     for (i = 0; i < RLK_MAX_NODES; i++) {
         lock->nodes[i].index = (uint8_t)i;
         lock->nodes[i].expiry_ms = RLKI_EXPIRED;
@@ -242,7 +242,9 @@ int64_t rlk_valid_until_ms(const rlk_lock *lock)
 {
     bool held = lock != NULL && lock->client != NULL && lock->state == RLKI_HELD;
 
-    return held && rlki_client_same_process(lock->client) ? lock->as.hold.valid_ms : RLKI_EXPIRED;
+    return held && rlki_client_same_process(lock->client)
+               ? rlki_client_clock_of(lock->client, lock->as.hold.valid_ms)
+               : INT64_MIN;
 }
 
 bool rlk_is_held_at(const rlk_lock *lock, int64_t now_ms)
@@ -256,7 +258,7 @@ static int64_t lock_now(const rlk_lock *lock)
     const rlk_client *client = lock->client;
     int64_t now_ms = client->env.now_ms(client->env.context);
 
-    return now_ms > client->now_ms ? now_ms : client->now_ms;
+    return now_ms > client->clock_ms ? now_ms : client->clock_ms;
 }
 
 int64_t rlk_remaining_ms(const rlk_lock *lock)
@@ -264,7 +266,7 @@ int64_t rlk_remaining_ms(const rlk_lock *lock)
     int64_t until_ms = rlk_valid_until_ms(lock);
     int64_t now_ms;
 
-    if (until_ms == RLKI_EXPIRED) /* then there may be no client either */
+    if (until_ms == INT64_MIN) /* then there may be no client either */
         return 0;
     now_ms = lock_now(lock);
     return now_ms < until_ms ? until_ms - now_ms : 0;

@@ -19,6 +19,7 @@
 #include "machine.h"
 #include "../net/condemn.h"
 #include "clock.h"
+#include "epoch.h"
 #include "events.h"
 #include "held.h"
 #include "lease.h"
@@ -31,7 +32,7 @@
 
 /* ---- The timer ---- */
 
-static int64_t machine_earlier(int64_t a_ms, int64_t b_ms)
+static int32_t machine_earlier(int32_t a_ms, int32_t b_ms)
 {
     return a_ms < b_ms ? a_ms : b_ms;
 }
@@ -39,7 +40,7 @@ static int64_t machine_earlier(int64_t a_ms, int64_t b_ms)
 /* Sets the lock's one timer to the earliest of its deadlines. */
 static void machine_arm(rlk_lock *lock)
 {
-    int64_t deadline_ms = lock->retry_ms;
+    int32_t deadline_ms = lock->retry_ms;
 
     if (lock->op != NULL) {
         deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
@@ -50,14 +51,14 @@ static void machine_arm(rlk_lock *lock)
     if (lock->state == RLKI_HELD) {
         deadline_ms = machine_earlier(deadline_ms, lock->as.hold.valid_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
-        deadline_ms = machine_earlier(deadline_ms, rlki_lease_watch_at(lock));
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.watch_ms);
     } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
         deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
         if (RLK_MAX_NODES > 1)
             deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
         deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
     }
-    if (deadline_ms == RLK_NEVER) {
+    if (deadline_ms == RLKI_NEVER) {
         rlki_timers_cancel(&lock->timer);
         return;
     }
@@ -83,7 +84,7 @@ static bool machine_step_operation(rlk_lock *lock)
 /* What the nodes say of a lease counts outside of an operation too. */
 static void machine_step_lease(rlk_lock *lock)
 {
-    int64_t before_ms = lock->as.hold.valid_ms;
+    int32_t before_ms = lock->as.hold.valid_ms;
 
     rlki_lease_validate(lock);
     if (lock->client->now_ms >= lock->as.hold.valid_ms) {
@@ -160,7 +161,7 @@ static void machine_retry(rlk_lock *lock)
     bool dangles = rlki_token_dangles(lock);
     unsigned i;
 
-    lock->retry_ms = RLK_NEVER;
+    lock->retry_ms = RLKI_NEVER;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         rlki_report report;
@@ -178,7 +179,7 @@ static void machine_retry(rlk_lock *lock)
 
 void rlki_machine_tick(rlk_lock *lock)
 {
-    int64_t now_ms = lock->client->now_ms;
+    int32_t now_ms = lock->client->now_ms;
 
     if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
@@ -215,7 +216,7 @@ void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *re
         rlki_node_lock_reply(node, reply, left, &report);
         machine_report(lock, node, &report);
         if (report.error == RLK_E_UNEXPECTED)
-            rlk_conn_reject(conn, lock->client->now_ms);
+            rlk_conn_reject(conn, lock->client->clock_ms);
         rlki_ready(lock);
     }
     machine_notify(lock, node, command, reply->error == RLK_OK, had);
@@ -265,7 +266,7 @@ rlk_result rlki_machine_enter(rlk_lock *lock)
     if (!rlki_client_same_process(client))
         return RLK_E_FORKED;
     rlki_client_changing(client);
-    (void)rlki_client_now(client);
+    rlki_client_now(client);
     if (machine_is_due(lock))
         rlki_machine_tick(lock);
     rlki_machine_drain(client);

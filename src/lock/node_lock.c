@@ -74,7 +74,7 @@ static void node_lock_submit(rlk_node_lock *node, unsigned command)
 {
     node->request.tag = (uint8_t)command;
     rlk_conn_submit(node_lock_conn(node), &node->request,
-                    rlki_node_lock_owner(node)->client->now_ms);
+                    rlki_node_lock_owner(node)->client->clock_ms);
 }
 
 /* It is not sent again. The last one of the lock takes the time with it: else the next operation's
@@ -91,7 +91,7 @@ static void node_lock_drop_retry(rlk_node_lock *node)
     for (i = 0; i < rlki_nodes(lock->client); i++)
         waiting |= lock->nodes[i].flags & RLKI_NODE_RETRY;
     if (waiting == 0)
-        lock->retry_ms = RLK_NEVER;
+        lock->retry_ms = RLKI_NEVER;
 }
 
 static void node_lock_begin(rlk_node_lock *node, unsigned command, unsigned asked)
@@ -149,9 +149,9 @@ static void node_lock_undo(rlk_node_lock *node)
         rlki_node_lock_send(node, RLKI_RELEASE);
 }
 
-void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except)
+void rlki_node_locks_undo(rlk_lock *lock, int32_t expiry_ms, rlk_node_mask except)
 {
-    int64_t until_ms = rlki_from_now(lock, lock->ttl_ms);
+    int32_t until_ms = rlki_from_now(lock, lock->ttl_ms);
     unsigned i;
 
     if (expiry_ms > until_ms)
@@ -192,7 +192,7 @@ unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_wri
         return 0;
     }
     node_lock_settle_stream(lock, node, rlki_conn_generation(conn));
-    node->sent_ms = (uint32_t)lock->client->now_ms;
+    node->request.as.owner_ms = lock->client->now_ms;
     replies = rlki_command_put(lock, node, conn, writer);
     if (!rlki_transmit_fits(writer))
         return replies;
@@ -252,7 +252,7 @@ static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
     if (report->error != RLK_E_NOSCRIPT || (node->flags & RLKI_NODE_NOSCRIPT) != 0)
         return false;
     node_lock_set(node, RLKI_NODE_NOSCRIPT);
-    rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->now_ms);
+    rlk_conn_load_scripts(node_lock_conn(node), rlki_node_lock_owner(node)->client->clock_ms);
     node_lock_goes_on(node, report);
     node_lock_submit(node, report->command);
     return true;
@@ -261,7 +261,7 @@ static bool node_lock_reload(rlk_node_lock *node, rlki_report *report)
 void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 {
     rlk_lock *lock = rlki_node_lock_owner(node);
-    int64_t when_ms = rlki_from_now(lock, rlki_lock_pause(lock));
+    int32_t when_ms = rlki_from_now(lock, rlki_lock_pause(lock));
 
     rlki_lock_note(lock, rlki_index(node), report->command, (rlk_result)report->error);
     node->request.tag = report->command;
@@ -271,7 +271,7 @@ void rlki_node_lock_retry(rlk_node_lock *node, const rlki_report *report)
 }
 
 static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_reply *reply,
-                                int64_t t0_ms, rlki_report *report)
+                                int32_t t0_ms, rlki_report *report)
 {
     if (report->error != RLK_E_UNEXPECTED) /* that is no answer */
         node_lock_clear(node, RLKI_NODE_FENCE);
@@ -284,14 +284,14 @@ static void node_lock_reply_set(rlk_lock *lock, rlk_node_lock *node, const rlk_r
     } else {
         node_lock_set(node, RLKI_NODE_PRESENT); /* by this SET, not by an orphan */
         node_lock_present(node);
-        rlki_node_confirm(node, rlki_later(t0_ms, lock->ttl_ms), t0_ms,
+        rlki_node_confirm(node, rlki_later(t0_ms, (int32_t)lock->ttl_ms), t0_ms,
                           rlki_conn_generation(node_lock_conn(node)));
         report->kind = RLKI_REPORT_DONE;
     }
 }
 
 /* What a node says instead of our token. */
-static void node_lock_not_ours(rlki_report *report, int64_t value)
+static void node_lock_not_ours(rlki_report *report, int32_t value)
 {
     report->kind = RLKI_REPORT_NOT_OURS;
     report->lost_cause = report->error == RLK_E_WRONGTYPE ? RLK_LOST_WRONG_TYPE
@@ -300,20 +300,20 @@ static void node_lock_not_ours(rlki_report *report, int64_t value)
 }
 
 /* Expiry that a compare asks for. */
-static int64_t node_lock_asked(const rlk_lock *lock, unsigned command, int64_t t0_ms)
+static int32_t node_lock_asked(const rlk_lock *lock, unsigned command, int32_t t0_ms)
 {
     switch (command) {
     case RLKI_CONFIRM:
-        return rlki_later(t0_ms, lock->ttl_ms);
+        return rlki_later(t0_ms, (int32_t)lock->ttl_ms);
     case RLKI_RAISE:
-        return rlki_lease_target(lock);
+        return lock->as.hold.target_ms;
     default:
         return RLKI_EXPIRED;
     }
 }
 
-static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int64_t value,
-                                    int64_t t0_ms, rlki_report *report)
+static void node_lock_reply_compare(rlk_lock *lock, rlk_node_lock *node, int32_t value,
+                                    int32_t t0_ms, rlki_report *report)
 {
     if (report->error == RLK_OK && value >= RLKI_TTL_NONE) {
         node_lock_present(node);
@@ -342,7 +342,7 @@ static void node_lock_undone(rlk_node_lock *node)
     node_lock_clear(node, RLKI_NODE_REPEATED | RLKI_NODE_RETRY);
 }
 
-static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int64_t value,
+static void node_lock_reply_release(rlk_lock *lock, rlk_node_lock *node, int32_t value,
                                     rlki_report *report)
 {
     rlk_result error = (rlk_result)report->error;
@@ -380,11 +380,11 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
                           rlki_report *report)
 {
     rlk_lock *lock = rlki_node_lock_owner(node);
-    int64_t now_ms = lock->client->now_ms;
-    int64_t t0_ms = now_ms - (int64_t)(uint32_t)((uint32_t)now_ms - node->sent_ms);
+    int32_t t0_ms = node->request.as.owner_ms;
     unsigned command = node->request.tag;
     bool by_get;
     int64_t value = rlki_command_value(command, reply, &by_get);
+    int32_t left_ms; /* as a script or PTTL says it */
 
     if (by_get)
         rlk_conn_note(node_lock_conn(node), RLK_SERVER_NO_GETEX);
@@ -398,7 +398,8 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     report->reply = reply;
     if (!rlki_command_is_answer(command, reply, value, left))
         report->error = RLK_E_UNEXPECTED;
-    report->ttl_ms = report->error == RLK_OK ? value : RLKI_TTL_UNKNOWN;
+    left_ms = value < INT32_MAX ? (int32_t)value : INT32_MAX;
+    report->ttl_ms = report->error == RLK_OK ? left_ms : RLKI_TTL_UNKNOWN;
     if (left == 0) {
         node->request.tag = RLKI_NO_COMMAND;
         node_lock_clear(node, RLKI_NODE_ASKED);
@@ -414,10 +415,10 @@ void rlki_node_lock_reply(rlk_node_lock *node, const rlk_reply *reply, unsigned 
     case RLKI_CONFIRM:
     case RLKI_RAISE:
     case RLKI_CHECK:
-        node_lock_reply_compare(lock, node, value, t0_ms, report);
+        node_lock_reply_compare(lock, node, left_ms, t0_ms, report);
         break;
     case RLKI_RELEASE:
-        node_lock_reply_release(lock, node, value, report);
+        node_lock_reply_release(lock, node, left_ms, report);
         break;
     default: /* RLKI_QUERY, RLKI_DEL */
         if (left > 0)

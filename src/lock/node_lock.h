@@ -48,7 +48,7 @@ typedef struct rlki_report {
     bool maybe_sent;        /* of LOST: the server may execute it, even later */
     bool repeated;          /* of NOT_OURS: after an earlier release whose reply was lost */
     int16_t error;          /* of REFUSED and LOST; of NOT_OURS RLK_E_WRONGTYPE, or RLK_OK */
-    int64_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
+    int32_t ttl_ms;         /* of HELD, as PTTL says it, or RLKI_TTL_UNKNOWN */
     const rlk_reply *reply; /* of a query; valid as long as the reply is */
 } rlki_report;
 
@@ -99,7 +99,7 @@ bool rlki_node_lock_abandon(rlk_node_lock *node);
 /* Undoes every node but those of `except`: sends the compare-and-delete behind whatever was sent,
  * if there is anything to undo. The token is retired. expiry_ms: the latest that an operation asked
  * for; the undo goes on until the key has expired. */
-void rlki_node_locks_undo(rlk_lock *lock, int64_t expiry_ms, rlk_node_mask except);
+void rlki_node_locks_undo(rlk_lock *lock, int32_t expiry_ms, rlk_node_mask except);
 
 /* Writes the command that is under way; returns its replies, 0 for none. */
 unsigned rlki_node_lock_encode(rlk_node_lock *node, rlk_conn *conn, rlk_resp_writer *writer);

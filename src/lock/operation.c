@@ -43,24 +43,26 @@ void rlki_operation_node_failed(rlk_lock *lock, rlk_node_lock *node)
         lock->op->failed(lock, node, why);
 }
 
-void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms)
+void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int32_t deadline_ms)
 {
     rlk_client *client = lock->client;
     unsigned i;
     bool called = op->id != RLK_OP_NONE;
     /* the renewals of a thousand locks leave the connections their backoff */
-    bool hurries = called || client->now_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
+    bool hurries =
+        called || client->clock_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
 
     /* the caller who starts the next has no use for the result of the last one */
     if (called)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (hurries)
-        client->hurried_ms = client->now_ms;
+        client->hurried_ms = client->clock_ms;
     lock->op = op;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = 0;
     lock->deadline_ms = deadline_ms;
-    lock->phase_ms = RLK_NEVER;
+    lock->later = 0;
+    lock->phase_ms = RLKI_NEVER;
     lock->outcome = RLK_OK;
     lock->error = RLK_OK;
     lock->second_try = 0;
@@ -75,7 +77,7 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t dead
             continue;
         }
         if (hurries)
-            rlk_conn_hurry(conn, client->now_ms);
+            rlk_conn_hurry(conn, client->clock_ms);
         if (op->changed == NULL && rlki_conn_is_over(conn))
             rlki_operation_node_failed(lock, node);
     }
@@ -122,8 +124,8 @@ void rlki_operation_finish(rlk_lock *lock, rlk_result result)
     if (result == RLK_OK)
         lock->error = RLK_OK; /* the operation survived it: it is not why the lease will end */
     lock->op = NULL;
-    lock->deadline_ms = RLK_NEVER;
-    lock->phase_ms = RLK_NEVER;
+    lock->deadline_ms = RLKI_NEVER;
+    lock->phase_ms = RLKI_NEVER;
     if (op->ended != NULL)
         op->ended(lock, result);
     if (op->id == RLK_OP_NONE)

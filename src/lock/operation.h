@@ -60,7 +60,7 @@ static inline bool rlki_operation_is_on(const rlk_lock *lock)
 }
 
 /* Begins an operation: no votes, trying until deadline_ms. */
-void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int64_t deadline_ms);
+void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int32_t deadline_ms);
 
 /* Ends it with a result, which becomes an event if somebody called for it. */
 void rlki_operation_finish(rlk_lock *lock, rlk_result result);

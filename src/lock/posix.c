@@ -7,6 +7,7 @@
 #include "../net/posix/wakeup.h"
 #include "client.h"
 #include "clock.h"
+#include "epoch.h"
 #include "refusal.h"
 #include "trace.h"
 
@@ -60,7 +61,7 @@ static int posix_timeout(const rlk_posix_client *posix, int64_t deadline_ms)
     if (deadline_ms == RLK_NEVER) {
         return -1;
     }
-    left_ms = deadline_ms - posix->client.now_ms;
+    left_ms = deadline_ms - posix->client.clock_ms;
     if (left_ms <= 0) {
         return 0;
     }
@@ -101,7 +102,7 @@ static void posix_serve(rlk_posix_client *posix, const struct pollfd *fds, nfds_
                 revents = fds[k].revents;
             }
         }
-        rlk_socket_service(sock, revents, may_block, posix->client.now_ms);
+        rlk_socket_service(sock, revents, may_block, posix->client.clock_ms);
     }
 }
 
@@ -120,12 +121,12 @@ static bool posix_wait_one(rlk_posix_client *posix, int64_t deadline_ms, int *an
     rlki_socket_got got;
 
     if (rlki_nodes(client) != 1 || client->interruptible ||
-        !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->now_ms, &got)) {
+        !rlki_socket_wait(sock, posix_timeout(posix, deadline_ms), client->clock_ms, &got)) {
         return false;
     }
     *answer = got.error == EINTR ? posix_signalled(posix) : 0;
     rlki_client_tick(client); /* deadlines before input */
-    rlki_socket_take(sock, &got, client->now_ms);
+    rlki_socket_take(sock, &got, client->clock_ms);
     return true;
 }
 

@@ -31,9 +31,6 @@
 #define RECHECK_SPURIOUS_MS      16
 #define RECHECK_SPURIOUS_TURN_MS 2 /* where it is known that others have their turns */
 
-/* No time of a recheck is further away: a TTL below recheck_max_ms, and a pause. */
-#define RECHECK_MAX_MS (2 * (int32_t)RLK_TIME_LIMIT_MAX + 1)
-
 void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
 {
 #if !defined(RLK_NO_TRACE) && !defined(RLK_NO_TEXT)
@@ -43,7 +40,7 @@ void rlki_recheck_phase(rlk_lock *lock, unsigned phase)
     RLKI_TRACE(lock, RLK_TRACE_PHASE, -1, RLKI_WORD(names[phase]), lock->cause);
     lock->phase = (uint8_t)phase;
     if (RLK_MAX_NODES > 1)
-        lock->as.wait.gate_ms = RLK_NEVER; /* it ends with its attempt */
+        lock->as.wait.gate_ms = RLKI_NEVER; /* it ends with its attempt */
 }
 
 void rlki_recheck_begin(rlk_lock *lock)
@@ -67,14 +64,14 @@ unsigned rlki_recheck_question(const rlk_lock *lock)
 void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, rlk_cause cause)
 {
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
-    lock->as.wait.recheck_at_ms[rlki_index(node)] = (uint32_t)lock->client->now_ms + pause_ms;
+    lock->as.wait.recheck_at_ms[rlki_index(node)] = rlki_from_now(lock, pause_ms);
     lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
-/* Milliseconds until the recheck of a node; negative: it is due. */
-static int32_t recheck_left(const rlk_lock *lock, unsigned node)
+/* Returns true if the recheck of a node comes later than in pause_ms. */
+static bool recheck_is_after(const rlk_lock *lock, unsigned node, uint32_t pause_ms)
 {
-    return (int32_t)(lock->as.wait.recheck_at_ms[node] - (uint32_t)lock->client->now_ms);
+    return lock->as.wait.recheck_at_ms[node] > rlki_from_now(lock, pause_ms);
 }
 
 /* Returns true after max_handoffs consecutive local hand-offs: the next waits for others' turn. */
@@ -103,7 +100,7 @@ static uint32_t recheck_slow(const rlk_lock *lock)
 /* Returns the spurious wake-ups that the time since the last attempt makes up for. */
 static unsigned recheck_earned(const rlk_lock *lock)
 {
-    uint32_t since_ms = (uint32_t)lock->client->now_ms - lock->as.wait.attempt_ms;
+    uint32_t since_ms = (uint32_t)lock->client->clock_ms - lock->as.wait.attempt_ms;
 
     if (since_ms >= RECHECK_SPURIOUS_MAX * RECHECK_SPURIOUS_MS)
         return RECHECK_SPURIOUS_MAX;
@@ -145,7 +142,7 @@ void rlki_recheck_attempt(rlk_lock *lock)
 
     lock->as.wait.spurious =
         (uint8_t)(lock->as.wait.spurious > earned ? lock->as.wait.spurious - earned : 0);
-    lock->as.wait.attempt_ms = (uint32_t)lock->client->now_ms;
+    lock->as.wait.attempt_ms = (uint32_t)lock->client->clock_ms;
 }
 
 void rlki_recheck_failed(rlk_lock *lock)
@@ -224,7 +221,7 @@ static void recheck_gone(rlk_lock *lock, rlk_node_lock *node)
         rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_PUSH);
 }
 
-void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
+void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int32_t ttl_ms)
 {
     rlk_node_mask bit = rlki_bit(rlki_index(node));
     uint32_t slow_ms;
@@ -246,7 +243,7 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms)
         return;
     }
     slow_ms = recheck_slow(lock);
-    if (ttl_ms >= 0 && ttl_ms < (int64_t)slow_ms)
+    if (ttl_ms >= 0 && ttl_ms < (int32_t)slow_ms)
         rlki_recheck_later(lock, node,
                            (uint32_t)ttl_ms + 1 +
                                rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
@@ -291,7 +288,7 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
         bool known = recheck_is_busy(before, i) && other->request.state == RLK_REQUEST_IDLE;
 
         if ((held && other->vote == RLKI_VOTE_YES) || /* it will notify of its end */
-            (known && recheck_left(before, i) > (int32_t)lock->recheck_max_ms)) {
+            (known && recheck_is_after(before, i, lock->recheck_max_ms))) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
             lock->as.wait.busy |= rlki_bit(i);
@@ -385,7 +382,7 @@ void rlki_recheck_notified(rlk_lock *lock, unsigned index, rlk_cause cause)
         pause_ms = lock->retry_min_ms;
     if (cause == RLK_CAUSE_LOCAL && recheck_has_to_yield(lock))
         recheck_local(lock, node);
-    else if (pause_ms == 0 || !busy || recheck_left(lock, index) > (int32_t)pause_ms)
+    else if (pause_ms == 0 || !busy || recheck_is_after(lock, index, pause_ms))
         rlki_recheck_later(lock, node, pause_ms, cause);
 }
 
@@ -425,19 +422,17 @@ static bool recheck_waits(const rlk_lock *lock, unsigned node)
 /* Rechecks a node if its time has come. */
 static void recheck_when_due(rlk_lock *lock, rlk_node_lock *node)
 {
-    int32_t left_ms = recheck_left(lock, rlki_index(node));
-
-    if (left_ms <= 0 || left_ms > RECHECK_MAX_MS) /* by so much: long past */
+    if (!recheck_is_after(lock, rlki_index(node), 0))
         recheck_node(lock, node);
 }
 
-int64_t rlki_recheck_next(const rlk_lock *lock)
+int32_t rlki_recheck_next(const rlk_lock *lock)
 {
-    int64_t next_ms = RLK_NEVER;
+    int32_t next_ms = RLKI_NEVER;
     unsigned i;
 
     for (i = 0; lock->phase == RLKI_PHASE_WATCH && i < rlki_nodes(lock->client); i++) {
-        int64_t at_ms = lock->client->now_ms + recheck_left(lock, i);
+        int32_t at_ms = lock->as.wait.recheck_at_ms[i];
 
         if (recheck_waits(lock, i) && at_ms < next_ms)
             next_ms = at_ms;

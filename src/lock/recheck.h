@@ -29,7 +29,7 @@ void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, 
 
 /* A node that said no to a SET, or was probed: ttl_ms is the key's, as PTTL says it, or
  * RLKI_TTL_UNKNOWN. */
-void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int64_t ttl_ms);
+void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int32_t ttl_ms);
 
 /* An undo is over on a node. Unless it has deleted our token, the node has somebody's, perhaps: it
  * does not count as free before it was asked. */
@@ -64,8 +64,8 @@ typedef struct rlki_recheck_count {
 /* Asks the nodes whose time has come, and counts. */
 rlki_recheck_count rlki_recheck_nodes(rlk_lock *lock);
 
-/* Returns when the next node is asked again, or RLK_NEVER. */
-int64_t rlki_recheck_next(const rlk_lock *lock);
+/* Returns when the next node is asked again, or RLKI_NEVER. */
+int32_t rlki_recheck_next(const rlk_lock *lock);
 
 /* The lock waits no longer, or holds the key from now on: the next in the queue asks. */
 void rlki_recheck_leave(rlk_lock *lock);

@@ -98,7 +98,7 @@ void rlki_text_lock_limit(text_out *out, const rlk_lock *lock, unsigned operatio
 
     if (result != RLK_E_TTL || lock->state != RLKI_HELD)
         return;
-    left_ms = rlki_lease_expiry(lock) - client->now_ms;
+    left_ms = (int64_t)rlki_lease_expiry(lock) - client->now_ms;
     refusal.number = INT64_MAX; /* the caller has it */
     refusal.most = (uint32_t)RLK_TTL_MAX;
     if (operation == RLK_OP_EXTEND) {

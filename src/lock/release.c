@@ -136,7 +136,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
         lock->flags |= RLKI_LOCK_FORCE_LOST;
     else
         lock->lost_cause = RLK_LOST_NOT;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0);
+    rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0);
     for (i = 0; i < rlki_nodes(client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
 

@@ -24,15 +24,15 @@
 
 static void renewal_schedule(rlk_lock *lock, bool anew)
 {
-    int64_t now_ms = lock->client->now_ms;
-    int64_t left_ms;
+    int32_t now_ms = lock->client->now_ms;
+    int32_t left_ms;
 
     if (lock->state != RLKI_HELD)
         return; /* it waits, perhaps, and has no lease */
     left_ms = lock->as.hold.valid_ms - now_ms;
-    lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLK_NEVER;
+    lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLKI_NEVER;
     if (anew && lock->as.hold.renew_ms <= now_ms)
-        lock->as.hold.renew_ms = now_ms + 1 + (int64_t)((uint32_t)left_ms / 3);
+        lock->as.hold.renew_ms = now_ms + 1 + left_ms / 3;
 }
 
 static void renewal_ended(rlk_lock *lock, rlk_result result)
@@ -48,9 +48,9 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
         RLKI_COUNT(lock->client, renewed);
         renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
-        int64_t now_ms = lock->client->now_ms;
-        int64_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
-        uint32_t pause_ms = rlki_lock_pause(lock);
+        int32_t now_ms = lock->client->now_ms;
+        int32_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        int32_t pause_ms = (int32_t)rlki_lock_pause(lock);
 
         RLKI_COUNT(lock->client, renew_unknown);
         lock->as.hold.renew_ms = now_ms + 1 + (half_ms < pause_ms ? half_ms : pause_ms);
@@ -67,14 +67,14 @@ static const rlki_operation renewal_operation = {
 /* Begins a renewal, unless an operation is under way. */
 static void renewal_due(rlk_lock *lock)
 {
-    int64_t now_ms = lock->client->now_ms;
-    int64_t target_ms;
+    int32_t now_ms = lock->client->now_ms;
+    int32_t target_ms;
 
-    lock->as.hold.renew_ms = RLK_NEVER;
+    lock->as.hold.renew_ms = RLKI_NEVER;
     if (lock->op != NULL)
         return; /* scheduled again when the operation is over */
     target_ms = rlki_lease_renew_target(lock);
-    if (target_ms == RLK_NEVER) {
+    if (target_ms == RLKI_NEVER) {
         renewal_schedule(lock, true); /* with much drift a renewal gains nothing yet */
         return;
     }

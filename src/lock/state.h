@@ -10,6 +10,10 @@
 #include "../resp/apart.h"
 #include "resplock/lock.h"
 
+/* Of times in 32 bits: a deadline that never comes, and what is before all times. */
+#define RLKI_NEVER   INT32_MAX
+#define RLKI_EXPIRED INT32_MIN
+
 /* A client or a lock that is not initialised, or closed, is all bytes zero. */
 enum {
     RLKI_CLIENT_CLOSED,
@@ -94,7 +98,7 @@ static inline bool rlki_lock_renews(const rlk_lock *lock)
     return (lock->options & RLKI_OPTION_RENEW) != 0 || lock->campaign != NULL;
 }
 
-/* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLK_NEVER where nobody
+/* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLKI_NEVER where nobody
  * wants renewals. anew: the lease was set anew. If it is much shorter than the TTL (by drift, a
  * cap, the caller's or the server's word), it is not due at once, but when a third of it is over.
  */

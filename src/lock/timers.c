@@ -13,6 +13,7 @@
  * A list's link points at what points at the timer, so that unlinking needs no head.
  */
 #include "timers.h"
+#include "clock.h"
 
 #define TIMERS_BITS 2
 /* The digits that are compared: 4.6 hours. */
@@ -21,10 +22,10 @@
 #define TIMERS_FEW 16
 
 /* List of a time, when now_ms is another. */
-static unsigned timers_level(int64_t time_ms, int64_t now_ms)
+static unsigned timers_level(int32_t time_ms, int32_t now_ms)
 {
-    uint64_t differs = (uint64_t)time_ms ^ (uint64_t)now_ms;
-    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : (uint32_t)differs;
+    uint32_t differs = (uint32_t)time_ms ^ (uint32_t)now_ms;
+    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : differs;
 
 #ifdef __GNUC__
     return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
@@ -37,7 +38,7 @@ static unsigned timers_level(int64_t time_ms, int64_t now_ms)
 #endif
 }
 
-void rlki_timers_init(rlk_timers *timers, int64_t now_ms)
+void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
 {
     unsigned level;
 
@@ -76,7 +77,7 @@ void rlki_timers_cancel(rlk_timer *timer)
     timer->link = NULL;
 }
 
-void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms)
+void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
 {
     if (timer->link != NULL && timer->deadline_ms == deadline_ms)
         return;
@@ -86,7 +87,7 @@ void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms)
 }
 
 /* Moves now_ms on, and the timers down that are in the list of that digit. */
-static void timers_advance(rlk_timers *timers, int64_t now_ms)
+static void timers_advance(rlk_timers *timers, int32_t now_ms)
 {
     unsigned level = timers_level(now_ms, timers->now_ms);
     rlk_timer *timer = timers->lists[level];
@@ -101,13 +102,13 @@ static void timers_advance(rlk_timers *timers, int64_t now_ms)
     }
 }
 
-rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms)
+rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms)
 {
     rlk_timer *timer;
 
     /* No step is beyond a deadline, so the lists below the one that moves are empty. */
     while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
-        int64_t next_ms = rlki_timers_deadline(timers);
+        int32_t next_ms = rlki_timers_deadline(timers);
 
         timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
     }
@@ -117,17 +118,17 @@ rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms)
     return timer;
 }
 
-int64_t rlki_timers_deadline(const rlk_timers *timers)
+int32_t rlki_timers_deadline(const rlk_timers *timers)
 {
     const rlk_timer *timer;
-    int64_t best_ms = RLK_NEVER;
+    int32_t best_ms = RLKI_NEVER;
     uint32_t below;
     unsigned level = timers->lowest;
     unsigned few;
 
     while (timers->lists[level] == NULL)
         if (++level == RLK_TIMERS_LISTS)
-            return RLK_NEVER;
+            return RLKI_NEVER;
     if (level == 0)
         return timers->now_ms;
     timer = timers->lists[level];
@@ -140,5 +141,29 @@ int64_t rlki_timers_deadline(const rlk_timers *timers)
     }
     /* all of them are in the next step of the digit, or later */
     below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
-    return (timers->now_ms | (int64_t)below) + 1;
+    return (timers->now_ms | (int32_t)below) + 1;
+}
+
+void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms)
+{
+    rlk_timer *all = NULL;
+    unsigned level;
+
+    for (level = 0; level < RLK_TIMERS_LISTS; level++) {
+        while (timers->lists[level] != NULL) {
+            rlk_timer *timer = timers->lists[level];
+
+            timers->lists[level] = timer->next;
+            timer->next = all;
+            all = timer;
+        }
+    }
+    timers->now_ms = rlki_earlier(timers->now_ms, by_ms);
+    while (all != NULL) {
+        rlk_timer *timer = all;
+
+        all = timer->next;
+        timer->deadline_ms = rlki_earlier(timer->deadline_ms, by_ms);
+        timers_insert(timers, timer);
+    }
 }

@@ -5,23 +5,26 @@
 #ifndef RLKI_TIMERS_H
 #define RLKI_TIMERS_H
 
-#include "resplock/lock.h"
+#include "state.h"
 
-void rlki_timers_init(rlk_timers *timers, int64_t now_ms);
+void rlki_timers_init(rlk_timers *timers, int32_t now_ms);
 
 /* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
-void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int64_t deadline_ms);
+void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
 
 /* Harmless when it is not set. */
 void rlki_timers_cancel(rlk_timer *timer);
 
 /* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
  * deadlines come first, but in any order those that were past when they were set. */
-rlk_timer *rlki_timers_pop(rlk_timers *timers, int64_t now_ms);
+rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms);
+
+/* Takes by_ms off the timers' time and all deadlines. */
+void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms);
 
 /* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
- * are about as far away. A few pops at such times reach the deadline. RLK_NEVER when no timer is
+ * are about as far away. A few pops at such times reach the deadline. RLKI_NEVER when no timer is
  * set. Always later than the last pop's now_ms, unless a timer was set for a past time since. */
-int64_t rlki_timers_deadline(const rlk_timers *timers);
+int32_t rlki_timers_deadline(const rlk_timers *timers);
 
 #endif

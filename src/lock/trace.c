@@ -46,7 +46,7 @@ void rlki_trace(const rlk_lock *lock, rlk_trace_kind kind, int node, const char 
     rlk_trace trace;
 
     trace.kind = kind;
-    trace.now_ms = lock->client->now_ms;
+    trace.now_ms = lock->client->clock_ms;
     trace.lock = lock;
     trace.node = node;
     trace.what = what;

@@ -25,6 +25,7 @@
 #include "resplock/transfer.h"
 
 #include "events.h"
+#include "clock.h"
 #include "lease.h"
 #include "machine.h"
 #include "operation.h"
@@ -49,7 +50,8 @@ static bool transfer_moves(const rlk_lock *lock, const rlk_node_lock *node)
 static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
 {
     const rlk_client *client = lock->client;
-    int64_t until_ms[RLK_MAX_NODES];
+    int32_t until_ms[RLK_MAX_NODES];
+    int32_t valid_ms;
     unsigned i = 0;
 
     do { /* one at least, as in rlki_lease_expiry */
@@ -57,14 +59,15 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
         bool moves = transfer_moves(lock, node);
 
         until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
-        lease->node_until_ms[i] = until_ms[i];
+        lease->node_until_ms[i] = rlki_client_clock_of(client, until_ms[i]);
         if (moves)
             lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
-    lease->until_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
-    if (lease->until_ms > lock->as.hold.valid_ms)
-        lease->until_ms = lock->as.hold.valid_ms;
-    return client->now_ms < lease->until_ms;
+    valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
+    if (valid_ms > lock->as.hold.valid_ms)
+        valid_ms = lock->as.hold.valid_ms;
+    lease->until_ms = rlki_client_clock_of(client, valid_ms);
+    return client->now_ms < valid_ms;
 }
 
 rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
@@ -94,8 +97,8 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     lease->nodes = lock->client->nodes;
     memcpy(lease->base, lock->base, sizeof lease->base);
     lease->since_ms = lock->as.hold.since_ms;
-    lease->target_ms = rlki_lease_target(lock);
-    lease->claim_ms = lock->as.hold.claim_ms;
+    lease->target_ms = rlki_client_clock_of(lock->client, lock->as.hold.target_ms);
+    lease->claim_ms = rlki_client_clock_of(lock->client, lock->as.hold.claim_ms);
 
     lock->op = NULL; /* a renewal */
     for (i = 0; i < rlki_nodes(lock->client); i++) {
@@ -109,7 +112,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
     rlki_event_drop(lock, RLKI_EVENT_ALL);
     lock->campaign = NULL;
     lock->state = RLKI_FREE;
-    rlki_node_locks_undo(lock, rlki_lease_target(lock), 0); /* the other nodes */
+    rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0); /* the other nodes */
     (void)rlki_queue_leave(lock);
     lock->token ^= TRANSFER_HALF;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
@@ -153,12 +156,12 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
     lock->as.hold.since_ms = lease->since_ms;
-    lock->as.hold.target_ms = (uint32_t)lease->target_ms;
-    lock->as.hold.claim_ms = lease->claim_ms;
+    lock->as.hold.target_ms = rlki_client_time_of(lock->client, lease->target_ms);
+    lock->as.hold.claim_ms = rlki_client_time_of(lock->client, lease->claim_ms);
     lock->as.hold.drift_ms = (uint32_t)(lease->claim_ms - lease->until_ms);
     lock->as.hold.read = 0;
-    lock->as.hold.watched = true;
-    lock->as.hold.renew_ms = RLK_NEVER;
+    lock->as.hold.watch_ms = RLKI_NEVER;
+    lock->as.hold.renew_ms = RLKI_NEVER;
     lock->as.hold.dirty =
         (rlk_node_mask)lease->present; /* asked now, and so notified of from now on */
     lock->error = RLK_OK;
@@ -170,8 +173,9 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
             continue;
         node->flags = RLKI_NODE_POSSIBLE | RLKI_NODE_PRESENT;
         node->token = lease->token;
-        node->generation = 0;                      /* of no stream here */
-        node->expiry_ms = lease->node_until_ms[i]; /* in which its drift is counted already */
+        node->generation = 0; /* of no stream here */
+        /* in which its drift is counted already */
+        node->expiry_ms = rlki_client_time_of(lock->client, lease->node_until_ms[i]);
         node->horizon_ms = 0;
     }
     lock->state = RLKI_HELD;

@@ -52,7 +52,7 @@ static void turn_begin(rlk_lock *lock, int64_t waited_ms, int64_t attempt_ms)
     rlk_turn *turn = turn_of(lock);
 
     turn->key_hash = (uint16_t)(lock->key_hash >> 16);
-    turn->began_ms = (uint32_t)lock->client->now_ms;
+    turn->began_ms = (uint32_t)lock->client->clock_ms;
     if (turn->crowd > 0)
         turn->crowd--;
     turn->waited_ms = (uint16_t)(waited_ms < 1               ? 1
@@ -82,7 +82,7 @@ void rlki_turn_contend(rlk_lock *lock)
 void rlki_turn_acquired(rlk_lock *lock)
 {
     rlk_turn *turn = turn_of(lock);
-    int64_t now_ms = lock->client->now_ms;
+    int64_t now_ms = lock->client->clock_ms;
     int64_t waited_ms;
     bool contended = rlki_turn_contended(lock);
 
@@ -106,26 +106,26 @@ static bool turn_is_over(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
 
-    return (uint32_t)lock->client->now_ms - turn->began_ms >=
+    return (uint32_t)lock->client->clock_ms - turn->began_ms >=
            TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
 }
 
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
-    int64_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    int32_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
     uint32_t pause_ms;
 
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
         return 0;
     pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
                TURN_REACTION * turn_attempt_ms(turn);
-    return pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
+    return (int32_t)pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
 }
 
 uint32_t rlki_turn_patience(rlk_lock *lock)
 {
-    int64_t waited_ms = lock->client->now_ms - lock->as.wait.began_ms;
+    int64_t waited_ms = lock->client->clock_ms - lock->as.wait.began_ms;
     uint32_t most_ms = turn_of(lock)->waited_ms - 1u; /* none, before the first turn */
     uint32_t pause_ms;
 

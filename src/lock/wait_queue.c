@@ -107,7 +107,7 @@ bool rlki_queue_is_watched(const rlk_lock *lock)
 
     for (; other != NULL; other = other->queue_next)
         if (other->position == RLKI_POSITION_HOLDER && queue_same_key(lock, other) &&
-            !other->as.hold.watched)
+            other->as.hold.watch_ms != RLKI_NEVER)
             return false;
     return true;
 }

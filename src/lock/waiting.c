@@ -54,7 +54,7 @@ rlki_reason rlki_waiting_reason(const rlk_lock *lock)
         return reason;
     }
     /* all can be asked, and none has answered (yet) */
-    reason.result = lock->client->now_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
+    reason.result = lock->client->clock_ms - lock->as.wait.began_ms < (int64_t)lock->node_timeout_ms
                         ? RLK_PENDING
                         : RLK_E_RESPONSE_TIMEOUT;
     if (asker->error < 0) {
@@ -70,7 +70,7 @@ rlki_reason rlki_waiting_reason(const rlk_lock *lock)
 void rlki_waiting_begin(rlk_lock *lock)
 {
     lock->as.wait.reported = RLK_BUSY; /* which is no news of a wait that has just begun */
-    if (lock->report_interval_ms > 0 || lock->deadline_ms == RLK_NEVER)
+    if (lock->report_interval_ms > 0 || lock->deadline_ms == RLKI_NEVER)
         lock->as.wait.report_ms = rlki_from_now(lock, waiting_interval(lock));
 }
 
@@ -83,12 +83,12 @@ void rlki_waiting_report(rlk_lock *lock)
 
 void rlki_waiting_changed(rlk_lock *lock)
 {
-    int64_t soon_ms = rlki_from_now(lock, waiting_interval(lock) / 10);
+    int32_t soon_ms = rlki_from_now(lock, waiting_interval(lock) / 10);
     rlk_result why = rlki_waiting_reason(lock).result;
 
     if (why == lock->as.wait.reported || why == RLK_PENDING || why == RLK_E_NOT_CONNECTED)
         return; /* or about to be: the wait is for the first connection */
     lock->as.wait.reported = (int16_t)why;
-    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLK_NEVER)
+    if (soon_ms < lock->as.wait.report_ms && lock->as.wait.report_ms != RLKI_NEVER)
         lock->as.wait.report_ms = soon_ms;
 }

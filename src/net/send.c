@@ -20,16 +20,30 @@
 
 static RLKI_APART_FOR_SIZE void send_unlink(rlk_conn *conn, rlk_request *request)
 {
-    rlk_request *next = request->next;
+    rlk_request *next = request->as.list.next;
 
     if (request == conn->send)
         conn->send = next;
     else
-        request->prev->next = next;
+        request->as.list.prev->as.list.next = next;
     if (next == NULL)
         next = conn->send;
     if (next != NULL)
-        next->prev = request->prev;
+        next->as.list.prev = request->as.list.prev;
+}
+
+/* Puts a request back that was the first. */
+static void send_put_back(rlk_conn *conn, rlk_request *request)
+{
+    rlk_request *first = conn->send;
+
+    request->as.list.next = first;
+    request->as.list.prev = request;
+    if (first != NULL) {
+        request->as.list.prev = first->as.list.prev;
+        first->as.list.prev = request;
+    }
+    conn->send = request;
 }
 
 /* Encodes the first of the send list. False: no room for it now. */
@@ -39,11 +53,13 @@ static bool send_next(rlk_conn *conn)
     rlk_resp_writer writer;
     unsigned replies;
 
+    send_unlink(conn, request); /* the owner may use the place of its links */
     rlki_transmit_writer(conn, &writer);
     replies = conn->calls->encode(conn->calls_context, conn, request, &writer);
-    if (!rlki_transmit_fits(&writer))
+    if (!rlki_transmit_fits(&writer)) {
+        send_put_back(conn, request);
         return false;
-    send_unlink(conn, request);
+    }
     if (replies == 0) {
         request->state = RLK_REQUEST_IDLE;
         return true;
@@ -77,14 +93,14 @@ void rlk_conn_submit(rlk_conn *conn, rlk_request *request, int64_t now_ms)
     if (request->state != RLK_REQUEST_IDLE)
         return;
     request->state = RLK_REQUEST_QUEUED;
-    request->next = NULL;
+    request->as.list.next = NULL;
     if (first != NULL) { /* whatever it waits for flushes the list when it comes */
-        request->prev = first->prev;
-        first->prev->next = request;
-        first->prev = request;
+        request->as.list.prev = first->as.list.prev;
+        first->as.list.prev->as.list.next = request;
+        first->as.list.prev = request;
         return;
     }
-    request->prev = request;
+    request->as.list.prev = request;
     conn->send = request;
     if (conn->state == RLK_CONN_READY)
         rlki_send_flush(conn);

@@ -14,7 +14,6 @@ typedef struct decision_view {
     uint8_t phase;
     uint8_t present; /* nodes that have our token, a bit each */
     uint8_t setting; /* ... to which a SET is under way */
-    int64_t expiry_ms[SIM_SERVERS];
 } decision_view;
 
 static decision_view views[SIM_LOCKS];
@@ -35,7 +34,6 @@ static void decision_read(const rlk_lock *lock, decision_view *view)
             view->present |= (uint8_t)(1u << i);
         if (node_lock->request.tag == RLKI_SET)
             view->setting |= (uint8_t)(1u << i);
-        view->expiry_ms[i] = node_lock->expiry_ms;
     }
 }
 
@@ -132,7 +130,7 @@ void decision_result(const sim_lock *own, rlk_operation operation, rlk_result re
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && result != RLK_OK &&
         lock->state == RLKI_HELD)
         for (i = 0; i < sim.nodes; i++)
-            if (lock->nodes[i].expiry_ms >= rlki_lease_target(lock))
+            if (lock->nodes[i].expiry_ms >= lock->as.hold.target_ms)
                 MET(D_MINORITY_RENEWED);
     if ((operation == RLK_OP_RENEW || operation == RLK_OP_EXTEND) && own->cancelled &&
         result == RLK_UNKNOWN)

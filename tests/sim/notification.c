@@ -12,6 +12,7 @@
  */
 #include "world.h"
 
+#include "lock/clock.h"
 #include "lock/node_lock.h"
 #include "lock/turn.h"
 #include "lock/wait_queue.h"
@@ -446,8 +447,9 @@ static void notify_waiter(const sim_lock *own, unsigned node)
 {
     const rlk_node_lock *node_lock = &own->lock.nodes[node];
     sim_watch *watch = notify_watch(own, node);
-    uint32_t now_ms = (uint32_t)process_now_ms(own->process);
-    int64_t left_ms = (int32_t)(own->lock.as.wait.recheck_at_ms[node] - now_ms);
+    int64_t left_ms =
+        rlki_client_clock_of(own->lock.client, own->lock.as.wait.recheck_at_ms[node]) -
+        process_now_ms(own->process);
     int64_t most_ms = own->recheck_max_ms > NOTIFY_SOON_MS ? own->recheck_max_ms : NOTIFY_SOON_MS;
 
     if ((own->lock.as.wait.busy >> node & 1) == 0 || node_lock->request.tag != RLKI_NO_COMMAND ||

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include "lock/epoch.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -121,7 +123,7 @@ static void test_election_leader_is_this_client(void **state)
     assert_int_equal(leader.name_len, 2);
     /* the token is still there, but we lead no more: what is known stays */
     harness_advance(&h, 10);
-    h.client->now_ms = h.now_ms;
+    rlki_client_advance(h.client, h.now_ms);
     assert_result(rlk_resign_start(&lock), RLK_PENDING);
     assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_false(leader.ours);

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include "lock/clock.h"
 #include "lock/lease.h"
 
 static void test_lease_drift_is_never_less_than_its_share(void **state)
@@ -42,10 +43,10 @@ static void test_lease_quorum_is_a_majority(void **state)
 static void test_lease_quorum_value_is_the_qth_largest(void **state)
 {
     static const struct {
-        int64_t values[5];
+        int32_t values[5];
         unsigned n;
         unsigned q;
-        int64_t expected;
+        int32_t expected;
     } cases[] = {
         {{7}, 1, 1, 7},
         {{RLKI_EXPIRED}, 1, 1, RLKI_EXPIRED},
@@ -70,9 +71,9 @@ static void test_lease_quorum_value_is_the_qth_largest(void **state)
 static void test_lease_confirmed_expiry(void **state)
 {
     static const struct {
-        int64_t known;
+        int32_t known;
         bool same_stream;
-        int64_t expected; /* of a script begun at 1000, answered at 1050, with 300 left */
+        int32_t expected; /* of a script begun at 1000, answered at 1050, with 300 left */
     } cases[] = {
         {RLKI_EXPIRED, true, 1300}, /* nothing known */
         {1299, true, 1300},         /* less than is left for certain */
@@ -93,9 +94,16 @@ static void test_lease_confirmed_expiry(void **state)
 static void test_lease_sums_do_not_overflow(void **state)
 {
     (void)state;
-    assert_true(rlki_later(INT64_MAX - 1, 5) == INT64_MAX);
-    assert_true(rlki_later(5, INT64_MAX) == INT64_MAX);
-    assert_true(rlki_later(-5, 7) == 2);
+    assert_int_equal(rlki_later(INT32_MAX - 1, 5), RLKI_NEVER);
+    assert_int_equal(rlki_later(5, INT32_MAX), RLKI_NEVER);
+    assert_int_equal(rlki_later(RLKI_EXPIRED, INT32_MAX), -1);
+    assert_int_equal(rlki_later(-5, 7), 2);
+    assert_int_equal(rlki_earlier(5, 7), -2);
+    assert_int_equal(rlki_earlier(RLKI_EXPIRED + 7, 7), RLKI_EXPIRED);
+    assert_int_equal(rlki_earlier(RLKI_EXPIRED + 7, 8), RLKI_EXPIRED);
+    assert_int_equal(rlki_earlier(RLKI_EXPIRED, UINT32_MAX), RLKI_EXPIRED);
+    assert_int_equal(rlki_earlier(RLKI_NEVER - 1, UINT32_MAX), RLKI_EXPIRED);
+    assert_int_equal(rlki_earlier(RLKI_NEVER, 1), RLKI_NEVER);
 }
 
 int main(void)

@@ -21,10 +21,10 @@ static uint32_t draw(uint32_t below)
 
 static void test_timers_fire_at_the_deadline_never_before(void **state)
 {
-    static const int64_t times[] = {0,       1,        15,       16,       17,       255,
+    static const int32_t times[] = {0,       1,        15,       16,       17,       255,
                                     256,     4095,     4096,     65535,    65536,    1048575,
                                     1048576, 16777215, 16777216, 16777217, 100000000};
-    static const int64_t starts[] = {0, 1, 15, 16, 4095, 1234567, INT64_C(1) << 40};
+    static const int32_t starts[] = {0, 1, 15, 16, 4095, 1234567, 1 << 30, -70000};
     size_t i;
     size_t k;
 
@@ -33,24 +33,24 @@ static void test_timers_fire_at_the_deadline_never_before(void **state)
         for (k = 0; k < COUNT_OF(times); k++) {
             rlk_timers heap;
             rlk_timer timer = {NULL, NULL, 0};
-            int64_t when = starts[i] + times[k];
+            int32_t when = starts[i] + times[k];
             int steps = 0;
 
             rlki_timers_init(&heap, starts[i]);
-            assert_true(rlki_timers_deadline(&heap) == RLK_NEVER);
+            assert_true(rlki_timers_deadline(&heap) == RLKI_NEVER);
             rlki_timers_set(&heap, &timer, when);
             if (times[k] > 0)
                 assert_null(rlki_timers_pop(&heap, when - 1));
             assert_ptr_equal(rlki_timers_pop(&heap, when), &timer);
             assert_null(timer.link);
             assert_null(rlki_timers_pop(&heap, when));
-            assert_true(rlki_timers_deadline(&heap) == RLK_NEVER);
+            assert_true(rlki_timers_deadline(&heap) == RLKI_NEVER);
 
             /* popped only at the times of deadline(), it comes in a few steps and on time */
             rlki_timers_init(&heap, starts[i]);
             rlki_timers_set(&heap, &timer, when);
             for (;;) {
-                int64_t now = rlki_timers_deadline(&heap);
+                int32_t now = rlki_timers_deadline(&heap);
 
                 assert_true(now <= when && now >= starts[i]);
                 assert_true(++steps < 40);
@@ -92,12 +92,12 @@ static void test_timers_do_not_go_back(void **state)
 /* Timers beyond the highest digit share a list with those in it. */
 static void test_timers_beyond_the_digits_hide_none(void **state)
 {
-    static const int64_t starts[] = {0, 12345, -1, INT64_C(1) << 40};
+    static const int32_t starts[] = {0, 12345, -1, 1 << 29};
     size_t i;
 
     (void)state;
     for (i = 0; i < COUNT_OF(starts); i++) {
-        const int64_t far_ms = starts[i] + (INT64_C(1) << 34);
+        const int32_t far_ms = starts[i] + (1 << 29);
         rlk_timers heap;
         rlk_timer beyond = {NULL, NULL, 0};
         rlk_timer soon = {NULL, NULL, 0};
@@ -105,15 +105,15 @@ static void test_timers_beyond_the_digits_hide_none(void **state)
 
         rlki_timers_init(&heap, starts[i]);
         rlki_timers_set(&heap, &beyond, far_ms);
-        assert_null(rlki_timers_pop(&heap, far_ms - (INT64_C(1) << 32)));
-        rlki_timers_set(&heap, &late, RLK_NEVER - 1);
+        assert_null(rlki_timers_pop(&heap, far_ms - (1 << 28)));
+        rlki_timers_set(&heap, &late, RLKI_NEVER - 1);
         rlki_timers_set(&heap, &soon, far_ms - 1);
         assert_int_equal(rlki_timers_deadline(&heap), far_ms - 1);
         assert_null(rlki_timers_pop(&heap, far_ms - 2));
         assert_ptr_equal(rlki_timers_pop(&heap, far_ms), &soon);
         assert_ptr_equal(rlki_timers_pop(&heap, far_ms), &beyond);
-        assert_null(rlki_timers_pop(&heap, far_ms + (INT64_C(1) << 40)));
-        assert_int_equal(rlki_timers_deadline(&heap), RLK_NEVER - 1);
+        assert_null(rlki_timers_pop(&heap, far_ms + (1 << 29)));
+        assert_int_equal(rlki_timers_deadline(&heap), RLKI_NEVER - 1);
     }
 }
 
@@ -122,7 +122,7 @@ static void test_timers_beyond_the_digits_hide_none(void **state)
 static void test_timers_by_the_dozen_wake_few_times(void **state)
 {
     static rlk_timer timers[TIMERS];
-    static const int64_t aheads[] = {1, 3, 63, 64, 10000, 30000, 65535, 86400000, INT64_C(1) << 33};
+    static const int32_t aheads[] = {1, 3, 63, 64, 10000, 30000, 65535, 86400000, 1 << 30};
     size_t i;
     size_t k;
 
@@ -130,8 +130,8 @@ static void test_timers_by_the_dozen_wake_few_times(void **state)
     for (i = 0; i < COUNT_OF(aheads); i++) {
         for (k = FEW; k <= TIMERS; k += TIMERS - FEW) {
             rlk_timers heap;
-            int64_t now_ms = 1234567;
-            int64_t when_ms = now_ms + aheads[i];
+            int32_t now_ms = 1234567;
+            int32_t when_ms = now_ms + aheads[i];
             rlk_timer *timer = NULL;
             unsigned wakings = 0;
             size_t fired = 0;
@@ -151,7 +151,7 @@ static void test_timers_by_the_dozen_wake_few_times(void **state)
             assert_int_equal(now_ms, when_ms);
             assert_ptr_equal(timer, &timers[0]);
             /* beyond the digits one in each step of the highest: 70 minutes */
-            assert_true(wakings <= (k <= FEW ? 1 : 40 + (aheads[i] >> 22)));
+            assert_true(wakings <= (k <= FEW ? 1 : 40 + (unsigned)(aheads[i] >> 22)));
             assert_int_equal(rlki_timers_deadline(&heap), now_ms + 1);
             for (fired = 1; rlki_timers_pop(&heap, now_ms + 1) != NULL; fired++) {
             }
@@ -161,10 +161,10 @@ static void test_timers_by_the_dozen_wake_few_times(void **state)
 }
 
 /* List of a deadline by division, digit by digit: 0 if it is due. */
-static unsigned level_by_division(int64_t deadline_ms, int64_t now_ms)
+static unsigned level_by_division(int32_t deadline_ms, int32_t now_ms)
 {
-    uint64_t a = (uint64_t)deadline_ms;
-    uint64_t b = (uint64_t)now_ms;
+    uint32_t a = (uint32_t)deadline_ms;
+    uint32_t b = (uint32_t)now_ms;
     unsigned level = 0;
 
     if (deadline_ms <= now_ms)
@@ -179,18 +179,18 @@ static unsigned level_by_division(int64_t deadline_ms, int64_t now_ms)
 /* What rlki_timers_deadline says, from all timers of all lists; and that each timer is in its list,
  * that lists and links agree, and that a list's timers are earlier than those of the lists above.
  */
-static int64_t deadline_by_lists(const rlk_timers *heap, size_t set)
+static int32_t deadline_by_lists(const rlk_timers *heap, size_t set)
 {
-    int64_t best = RLK_NEVER;
-    int64_t latest_below = INT64_MIN;
+    int32_t best = RLKI_NEVER;
+    int32_t latest_below = RLKI_EXPIRED;
     size_t found = 0;
     unsigned level;
 
     for (level = 0; level < RLK_TIMERS_LISTS; level++) {
         const rlk_timer *timer = heap->lists[level];
         rlk_timer *const *link = &heap->lists[level];
-        int64_t least = RLK_NEVER;
-        int64_t latest = latest_below;
+        int32_t least = RLKI_NEVER;
+        int32_t latest = latest_below;
         size_t many = 0;
 
         assert_true(timer == NULL || level >= heap->lowest);
@@ -208,18 +208,18 @@ static int64_t deadline_by_lists(const rlk_timers *heap, size_t set)
         }
         latest_below = latest;
         found += many;
-        if (many == 0 || best != RLK_NEVER)
+        if (many == 0 || best != RLKI_NEVER)
             continue;
         best = least;
         if (level == 0) {
             best = heap->now_ms;
         } else if (many > FEW) {
-            int64_t unit = 1;
+            int32_t unit = 1;
             unsigned digit;
 
             for (digit = 1; digit < level; digit++)
                 unit *= 4;
-            best = (heap->now_ms / unit + 1) * unit;
+            best = (heap->now_ms & ~(unit - 1)) + unit;
             assert_true(best <= least);
         }
     }
@@ -232,8 +232,8 @@ static void test_timers_agree_with_a_list(void **state)
 {
     static rlk_timer timers[TIMERS];
     rlk_timers heap;
-    static const int64_t starts[] = {0, 5, 4095, INT64_C(1) << 40};
-    int64_t now;
+    static const int32_t starts[] = {0, 5, 4095, 1 << 29};
+    int32_t now;
     int sample;
 
     (void)state;
@@ -248,7 +248,7 @@ static void test_timers_agree_with_a_list(void **state)
         for (sample = 0; sample < 2000; sample++) {
             rlk_timer *timer = &timers[draw(TIMERS)];
             rlk_timer *fired;
-            int64_t earliest = RLK_NEVER;
+            int32_t earliest = RLKI_NEVER;
             size_t set = 0;
 
             switch (draw(4)) {
@@ -256,10 +256,16 @@ static void test_timers_agree_with_a_list(void **state)
                 rlki_timers_cancel(timer);
                 break;
             case 1:
-                now += draw(2) != 0 ? draw(40) : draw(1u << draw(24));
+                if (draw(8) == 0) { /* the clock begins anew: all is as far away as before */
+                    uint32_t by = draw(1u << draw(30));
+
+                    rlki_timers_turn_back(&heap, by);
+                    now -= (int32_t)by;
+                }
+                now += (int32_t)(draw(2) != 0 ? draw(40) : draw(1u << draw(24)));
                 break;
             default:
-                rlki_timers_set(&heap, timer, now + draw(1u << draw(27)));
+                rlki_timers_set(&heap, timer, now + (int32_t)draw(1u << draw(27)));
                 break;
             }
             while ((fired = rlki_timers_pop(&heap, now)) != NULL) {
@@ -285,6 +291,27 @@ static void test_timers_agree_with_a_list(void **state)
     }
 }
 
+/* After a long sleep the deadlines are too long ago for 32 bits: they are past, all of them. */
+static void test_timers_that_are_long_past_fire(void **state)
+{
+    static const int32_t deadlines[] = {1, 30000, 1 << 23, 1 << 24, 1 << 30, RLKI_NEVER - 1};
+    rlk_timer timers[COUNT_OF(deadlines)];
+    rlk_timers heap;
+    size_t i;
+
+    (void)state;
+    rlki_timers_init(&heap, 0);
+    for (i = 0; i < COUNT_OF(deadlines); i++) {
+        timers[i].link = NULL;
+        rlki_timers_set(&heap, &timers[i], deadlines[i]);
+    }
+    rlki_timers_turn_back(&heap, UINT32_MAX);
+    for (i = 0; i < COUNT_OF(deadlines); i++)
+        assert_non_null(rlki_timers_pop(&heap, 0));
+    assert_null(rlki_timers_pop(&heap, 0));
+    assert_int_equal(rlki_timers_deadline(&heap), RLKI_NEVER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_timers_beyond_the_digits_hide_none),
         cmocka_unit_test(test_timers_by_the_dozen_wake_few_times),
         cmocka_unit_test(test_timers_agree_with_a_list),
+        cmocka_unit_test(test_timers_that_are_long_past_fire),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

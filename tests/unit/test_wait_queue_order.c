@@ -4,6 +4,8 @@
  */
 #include "lock_queue.h"
 
+#include "lock/clock.h"
+
 static harness h;
 static rlk_lock locks[6];
 
@@ -154,7 +156,7 @@ static void test_wait_queue_next_inherits_what_the_first_knew(void **state)
     for (i = 0; support_row(i, QUEUE_KINDS * COUNT_OF(ways)); i++) {
         size_t way = i % COUNT_OF(ways);
         bool tracking = i >= COUNT_OF(ways);
-        uint32_t recheck_ms;
+        int64_t recheck_ms;
 
         support_row_name("%s, %s", ways[way].name, tracking ? "tracking" : "no tracking");
         queue_open(&h, 1, tracking, 0);
@@ -162,13 +164,13 @@ static void test_wait_queue_next_inherits_what_the_first_knew(void **state)
         queue_add(&h, &locks[0], ways[way].wait_ms);
         queue_add(&h, &locks[1], RLK_FOREVER);
         harness_serve(&h, 0);
-        recheck_ms = locks[0].as.wait.recheck_at_ms[0];
+        recheck_ms = rlki_client_clock_of(h.client, locks[0].as.wait.recheck_at_ms[0]);
         assert_result(ways[way].leave(&locks[0]), RLK_OK);
         if (ways[way].result != RLK_PENDING)
             harness_expect_result(&h, RLK_OP_ACQUIRE, ways[way].result);
         harness_expect_quiet(&h, 0);
         assert_int_not_equal(tracked_until(&h, 0, HARNESS_SET, RLK_RECHECK_MAX_MS), -1);
-        assert_int_equal((uint32_t)h.now_ms, recheck_ms);
+        assert_int_equal(h.now_ms, recheck_ms);
         assert_int_equal(locks[1].cause, tracking ? RLK_CAUSE_RECHECK : RLK_CAUSE_RETRY);
         harness_serve(&h, 0);
         queue_first_acquires(&h, &locks[1]);

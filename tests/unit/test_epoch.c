@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The client's own clock begins anew every RLKI_CLOCK_UNIT: no lease, wait or timer notices it, and
+ * what a process slept through is past, however long it slept.
+ */
+#include "harness.h"
+
+#include <string.h>
+
+#define DAY INT64_C(86400000)
+
+static harness h;
+
+/* Sleeps: within a unit, of one and of several, of more than 31 and 32 bits, and of decades. */
+static const int64_t sleeps[] = {31000,
+                                 RLKI_CLOCK_UNIT - 1,
+                                 RLKI_CLOCK_UNIT,
+                                 RLKI_CLOCK_UNIT + 1,
+                                 3 * RLKI_CLOCK_UNIT + 7,
+                                 24 * DAY,
+                                 INT64_C(1) << 31,
+                                 25 * DAY,
+                                 INT64_C(1) << 32,
+                                 (INT64_C(1) << 32) + 15000,
+                                 50 * DAY,
+                                 99 * DAY,
+                                 36500 * DAY};
+
+/* A lock that is held, by a server that answers. */
+static void holds(rlk_lock *lock, int64_t ttl_ms)
+{
+    harness_lock(&h, lock, ttl_ms);
+    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+}
+
+/* The process wakes so long after. */
+static void sleeps_for(int64_t ms)
+{
+    h.now_ms += ms;
+    rlk_client_tick(h.client);
+    harness_run(&h);
+}
+
+static void test_epoch_a_lease_is_lost_in_any_sleep(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(sleeps)); i++) {
+        rlk_lock lock;
+
+        harness_start_automatic(&h, 1);
+        holds(&lock, 30000);
+        h.now_ms += sleeps[i];
+        assert_false(rlk_is_held(&lock));
+        assert_int_equal(rlk_valid_until_ms(&lock), HARNESS_START + 30000 - 303);
+        sleeps_for(0);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+        assert_true(rlk_valid_until_ms(&lock) == INT64_MIN);
+        assert_result(rlk_acquire_start(&lock, 1000), RLK_PENDING);
+        harness_run(&h);
+        harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+        assert_int_equal(rlk_valid_until_ms(&lock), h.now_ms + 30000 - 303);
+    }
+}
+
+/* The answer of a SET that comes after a sleep confirms what began before it. */
+static void test_epoch_a_late_answer_counts_from_its_sending(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(sleeps)); i++) {
+        rlk_lock lock;
+
+        harness_start(&h, 1);
+        harness_lock(&h, &lock, RLK_TTL_MAX);
+        lock.node_timeout_ms = (uint32_t)DAY;
+        assert_result(rlk_acquire_start(&lock, 200 * 365 * DAY), RLK_PENDING);
+        (void)harness_expect(&h, 0, HARNESS_SET);
+        h.now_ms += sleeps[i];
+        harness_reply(&h, 0, HARNESS_OK); /* the connection did not tick: it reads it */
+        if (!rlk_is_held(&lock))
+            continue;
+        assert_true(sleeps[i] < DAY);
+        assert_true(rlk_valid_until_ms(&lock) < HARNESS_START + RLK_TTL_MAX);
+    }
+}
+
+static void test_epoch_a_long_lease_stays(void **state)
+{
+    static const int64_t steps[] = {1, RLKI_CLOCK_UNIT - 1, RLKI_CLOCK_UNIT, 7 * DAY, 23 * DAY};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(steps)); i++) {
+        rlk_lock lock;
+        int64_t until_ms;
+        unsigned k;
+
+        harness_start_drifting(&h, 1);
+        holds(&lock, RLK_TTL_MAX);
+        until_ms = rlk_valid_until_ms(&lock);
+        sleeps_for(steps[i]);
+        assert_int_equal(rlk_valid_until_ms(&lock), until_ms);
+        assert_int_equal(rlk_held_ms(&lock), steps[i]);
+        assert_int_equal(rlk_remaining_ms(&lock), until_ms - h.now_ms);
+        for (k = 0; k < 5; k++) { /* it is held for longer than 32 bits have milliseconds */
+            assert_result(rlk_renew_start(&lock, RLK_TTL_MAX), RLK_PENDING);
+            harness_run(&h);
+            harness_expect_result(&h, RLK_OP_RENEW, RLK_OK);
+            sleeps_for(20 * DAY);
+        }
+        assert_int_equal(rlk_held_ms(&lock), steps[i] + 100 * DAY);
+        assert_result(rlk_release_start(&lock), RLK_PENDING);
+        harness_run(&h);
+        harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
+    }
+}
+
+/* A deadline beyond 32 bits is exact all the same. */
+static void test_epoch_a_long_wait_ends_in_time(void **state)
+{
+    static const int64_t waits[] = {63 * RLKI_CLOCK_UNIT - 1,
+                                    63 * RLKI_CLOCK_UNIT,
+                                    64 * (int64_t)RLKI_CLOCK_UNIT,
+                                    24 * DAY + 5,
+                                    49 * DAY,
+                                    50 * DAY,
+                                    100 * DAY + 1,
+                                    10000 * DAY};
+    static const int64_t steps[] = {DAY / 10, 3 * DAY, 60 * DAY};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(waits) * COUNT_OF(steps)); i++) {
+        int64_t wait_ms = waits[i / COUNT_OF(steps)];
+        int64_t step_ms = steps[i % COUNT_OF(steps)];
+        int64_t end_ms;
+        rlk_lock lock;
+
+        if (wait_ms / step_ms > 1000)
+            continue;
+        harness_start_automatic(&h, 1);
+        harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+        harness_lock(&h, &lock, 30000);
+        assert_result(rlk_acquire_start(&lock, wait_ms), RLK_PENDING);
+        end_ms = h.now_ms + wait_ms;
+        harness_run(&h);
+        while (h.now_ms + step_ms < end_ms) {
+            sleeps_for(step_ms);
+            assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
+        }
+        sleeps_for(end_ms - h.now_ms - 1);
+        assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
+        sleeps_for(1);
+        harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_TIMED_OUT);
+    }
+}
+
+/* Longer than the units have bits: without end. */
+static void test_epoch_a_wait_of_centuries_does_not_end(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    harness_start_automatic(&h, 1);
+    harness_put(&h, 0, HARNESS_KEY, "foreign", -1);
+    harness_lock(&h, &lock, 30000);
+    assert_result(rlk_acquire_start(&lock, INT64_C(65536) * RLKI_CLOCK_UNIT), RLK_PENDING);
+    harness_run(&h);
+    sleeps_for(20000 * DAY);
+    assert_int_equal(rlk_lock_operation(&lock), RLK_OP_ACQUIRE);
+    assert_result(rlk_cancel(&lock), RLK_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_epoch_a_lease_is_lost_in_any_sleep),
+        cmocka_unit_test(test_epoch_a_late_answer_counts_from_its_sending),
+        cmocka_unit_test(test_epoch_a_long_lease_stays),
+        cmocka_unit_test(test_epoch_a_long_wait_ends_in_time),
+        cmocka_unit_test(test_epoch_a_wait_of_centuries_does_not_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
