@@ -16,7 +16,7 @@ void rlki_held_lose(rlk_lock *lock, rlk_result result);
 void rlki_held_compare_dirty(rlk_lock *lock);
 static inline void rlki_held_compare(rlk_lock *lock)
 {
-    if (lock->as.hold.dirty != 0 || lock->client->now_ms >= rlki_lease_watch_at(lock))
+    if (lock->as.hold.dirty != 0 || lock->client->now_ms >= lock->as.hold.watch_ms)
         rlki_held_compare_dirty(lock);
 }
 
