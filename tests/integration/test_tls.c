@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * TLS on the ports: examples/tls.c against a real server with a certificate made for this test.
+ * examples/tls.c against a real server with a certificate made for this test.
  */
 #include "certificates.h"
 #include "program.h"
@@ -25,18 +25,15 @@ static server *tls_server(void)
     return server_start(&config);
 }
 
-static program *tls_start(server *redis, const char *host, const char *ca)
+static program *tls_start(const char *url, const char *ca)
 {
-    char port[16];
-
-    snprintf(port, sizeof port, "%d", server_port(redis));
-    return program_start(program_example("tls"), host, port, ca, "key", NULL);
+    return program_start(program_example("tls"), url, ca, "key", NULL);
 }
 
 static void test_tls_acquires_and_releases(void **state)
 {
     server *redis = tls_server();
-    program *run = tls_start(redis, "localhost", certificate_authority("ca"));
+    program *run = tls_start(server_tls_url(redis), certificate_authority("ca"));
 
     (void)state;
     program_expect(run, "acquired, for 2");
@@ -53,7 +50,7 @@ static void test_tls_waits_for_the_holder(void **state)
 
     (void)state;
     server_do(redis, "SET key somebody");
-    run = tls_start(redis, "localhost", certificate_authority("ca"));
+    run = tls_start(server_tls_url(redis), certificate_authority("ca"));
     wait_until(server_calls(redis, "pttl") >= 1);
 
     assert_int_equal(server_integer(redis, "PEXPIRE key 60000"),
@@ -64,7 +61,7 @@ static void test_tls_waits_for_the_holder(void **state)
     assert_int_equal(program_wait(run), 0);
 
     server_do(redis, "SET key somebody");
-    run = tls_start(redis, "localhost", certificate_authority("ca"));
+    run = tls_start(server_tls_url(redis), certificate_authority("ca"));
     assert_int_equal(program_wait(run), 1);
     assert_contains(program_output(run), "TIMED_OUT");
     assert_string_equal(server_text(redis, "GET key"), "somebody");
@@ -77,7 +74,7 @@ static void test_tls_connects_again(void **state)
 
     (void)state;
     server_do(redis, "SET key somebody");
-    run = tls_start(redis, "localhost", certificate_authority("ca"));
+    run = tls_start(server_tls_url(redis), certificate_authority("ca"));
     wait_until(server_calls(redis, "pttl") >= 1);
 
     server_restart(redis, false);
@@ -89,54 +86,57 @@ static void test_tls_connects_again(void **state)
 static void test_tls_refuses_another_name(void **state)
 {
     server *redis = tls_server();
-    program *run = tls_start(redis, "127.0.0.1", certificate_authority("ca"));
+    char url[64];
+    program *run;
 
     (void)state;
+    snprintf(url, sizeof url, "rediss://127.0.0.1:%d", server_port(redis));
+    run = tls_start(url, certificate_authority("ca"));
     assert_int_equal(program_wait(run), 1);
-    assert_contains(program_output(run), "does not match with the expected CN");
-    assert_contains(program_output(run), "E_CONNECT");
+    assert_contains(program_output(run), "E_TLS_REFUSED");
+    assert_contains(program_output(run), "certificate is not for 127.0.0.1, but for localhost)");
     assert_int_equal(server_calls(redis, "hello"), 0);
 }
 
 static void test_tls_refuses_another_ca(void **state)
 {
     server *redis = tls_server();
-    program *run = tls_start(redis, "localhost", certificate_authority("other"));
+    program *run = tls_start(server_tls_url(redis), certificate_authority("other"));
 
     (void)state;
     assert_int_equal(program_wait(run), 1);
-    assert_contains(program_output(run), "not correctly signed by the trusted CA");
-    assert_contains(program_output(run), "E_CONNECT");
+    assert_contains(program_output(run), "E_TLS_REFUSED");
+    assert_contains(program_output(run), "certificate is by an untrusted CA: CN=authority ca)");
     assert_int_equal(server_calls(redis, "hello"), 0);
 }
 
-static void test_tls_refuses_a_server_without_tls(void **state)
+/* What is wrong with the arguments, in words of the caller. */
+static void test_tls_names_what_is_wrong(void **state)
 {
-    server_config config;
-    server *redis;
-    program *run;
+    server *redis = tls_server();
+    char url[64];
+    program *run = tls_start(server_tls_url(redis), "no-such-file");
 
     (void)state;
-    memset(&config, 0, sizeof config);
-    config.tcp = true;
-    redis = server_start(&config);
-    run = tls_start(redis, "localhost", certificate_authority("ca"));
+    program_expect(run, "no-such-file: can't be read: No such file or directory");
     assert_int_equal(program_wait(run), 1);
-    assert_int_equal(server_calls(redis, "set"), 0);
-    run = tls_start(redis, "localhost", "no-such-file");
+
+    snprintf(url, sizeof url, "redis://localhost:%d", server_port(redis));
+    run = tls_start(url, certificate_authority("ca"));
+    program_expect(run, "E_URL_PLAIN: the URL is not encrypted, but options.tls is set");
     assert_int_equal(program_wait(run), 1);
-    program_expect(run, "bad CA file");
+
+    run = program_start(program_example("blocking"), server_tls_url(redis), "key", NULL);
+    program_expect(run, "E_URL_TLS: rediss:// and valkeys:// need a TLS library");
+    assert_int_equal(program_wait(run), 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        support_test(test_tls_acquires_and_releases),
-        support_test(test_tls_waits_for_the_holder),
-        support_test(test_tls_connects_again),
-        support_test(test_tls_refuses_another_name),
-        support_test(test_tls_refuses_another_ca),
-        support_test(test_tls_refuses_a_server_without_tls),
+        support_test(test_tls_acquires_and_releases), support_test(test_tls_waits_for_the_holder),
+        support_test(test_tls_connects_again),        support_test(test_tls_refuses_another_name),
+        support_test(test_tls_refuses_another_ca),    support_test(test_tls_names_what_is_wrong),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
