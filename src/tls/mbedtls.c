@@ -1,0 +1,930 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * TLS by Mbed TLS 2.28 or 3.
+ *
+ * Mbed TLS verifies the chain, the dates and the usage of a certificate. Its own check of names
+ * takes "*.com", knows no IP addresses before 3.5, and compares with the common name what is no
+ * name. So the names are checked here, in the callback that Mbed TLS calls for each certificate.
+ */
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE 1
+#elif !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#endif
+#define MBEDTLS_ALLOW_PRIVATE_ACCESS /* the alert that came; in 3.0 also fields of certificates */
+
+#include "resplock/tls/mbedtls.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbedtls/asn1.h>
+#include <mbedtls/error.h>
+#include <mbedtls/md.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/oid.h>
+#include <mbedtls/platform.h>
+
+/* ---- Versions and configurations ---------------------------------------------------------- */
+
+#if MBEDTLS_VERSION_NUMBER < 0x021c0000 || MBEDTLS_VERSION_NUMBER >= 0x04000000
+#error "resplock's backend is for Mbed TLS 2.28 and 3"
+#endif
+#ifndef MBEDTLS_HAVE_TIME_DATE
+#error "Mbed TLS without MBEDTLS_HAVE_TIME_DATE takes certificates that have expired"
+#endif
+#ifndef MBEDTLS_FS_IO
+#error "resplock's backend reads files: Mbed TLS needs MBEDTLS_FS_IO"
+#endif
+
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+#define MBED_BAD_CERTIFICATE MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
+#define MBED_BAD_VERSION     MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
+#define MBED_NO_COMMON       MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
+#define MBED_KEY_RANDOM(random)
+#else /* it is TLS 1.2 at least; keys are blinded */
+#define MBED_BAD_CERTIFICATE    MBEDTLS_ERR_SSL_BAD_CERTIFICATE
+#define MBED_BAD_VERSION        MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
+#define MBED_NO_COMMON          MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
+#define MBED_KEY_RANDOM(random) , mbedtls_ctr_drbg_random, (random)
+#endif
+
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3) || defined(MBEDTLS_USE_PSA_CRYPTO)
+#define MBED_PSA /* which wants to be initialised */
+#include <psa/crypto.h>
+#endif
+
+/* ---- Texts -------------------------------------------------------------------------------- */
+
+#define MBED_NAME_MAX  256  /* a host name has 253 bytes at most (RFC 1035) */
+#define MBED_FLIGHT    4096 /* a client's messages between two of the server's; more leave earlier */
+#define MBED_AHEAD     512  /* a record of a reply, or some of them, by one system call */
+#define MBED_NAMES_MAX 48   /* bytes of a certificate's names that a text shows */
+
+/* The memory of one node. */
+typedef struct mbed_session {
+    const rlk_mbedtls *tls;
+    mbedtls_ssl_context ssl;
+    mbedtls_ssl_session kept; /* of the stream before, to be resumed */
+    bool has_kept;
+    bool begun;    /* to be reset before the next stream */
+    bool up;       /* the handshake is over */
+    bool over;     /* a step has failed */
+    bool verified; /* the server showed a certificate */
+    bool received; /* any byte */
+    bool no_tls;   /* the first byte was none of TLS */
+    rlk_tls_io io;
+    unsigned char *flight; /* of the handshake, so that it leaves at once; NULL: not in one */
+    size_t flight_len;
+    unsigned char ahead[MBED_AHEAD]; /* what came, and Mbed TLS has not taken yet */
+    size_t ahead_at;
+    size_t ahead_len;
+    uint8_t ip[16];
+    uint8_t ip_len;
+    char name[MBED_NAME_MAX];
+    char error[160];
+} mbed_session;
+
+/* Writes as much of a text as fits. */
+static void mbed_text(char *out, size_t cap, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(out, cap, format, arguments);
+    va_end(arguments);
+}
+
+/* Copies what a peer sent: only what a terminal takes. */
+static void mbed_copy(char *out, size_t cap, const unsigned char *bytes, size_t len)
+{
+    size_t i;
+
+    if (len >= cap)
+        len = cap - 1;
+    for (i = 0; i < len; i++)
+        out[i] = (char)(bytes[i] >= 0x20 && bytes[i] < 0x7f ? bytes[i] : '?');
+    out[len] = '\0';
+}
+
+/* Words of Mbed TLS, without the name of its module. */
+static void mbed_words(char *out, size_t cap, int error)
+{
+    char words[128];
+    const char *rest;
+
+    mbedtls_strerror(error, words, sizeof words);
+    rest = strstr(words, " - ");
+    mbed_text(out, cap, "%s (-0x%04x)", rest != NULL ? rest + 3 : words, (unsigned)-error);
+}
+
+/* ---- Names of a certificate ---------------------------------------------------------------- */
+
+static char mbed_lower(unsigned char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+static bool mbed_equal(const unsigned char *a, size_t a_len, const char *b, size_t b_len)
+{
+    size_t i;
+
+    for (i = 0; i < a_len && i < b_len; i++)
+        if (mbed_lower(a[i]) != mbed_lower((unsigned char)b[i]))
+            return false;
+    return a_len == b_len;
+}
+
+/* Returns true if a name of a certificate means the host. "*" is the whole first label, and at
+ * least two follow it (RFC 9525, 6.3). */
+static bool mbed_name_matches(const unsigned char *name, size_t len, const char *host)
+{
+    size_t host_len = strlen(host);
+    const char *rest;
+
+    if (len < 2 || name[0] != '*' || name[1] != '.')
+        return mbed_equal(name, len, host, host_len);
+    rest = strchr(host, '.');
+    return rest != NULL && rest != host && memchr(name + 2, '.', len - 2) != NULL &&
+           mbed_equal(name + 1, len - 1, rest, host_len - (size_t)(rest - host));
+}
+
+/* What is asked of the names of a certificate, and the answer. */
+typedef struct mbed_search {
+    const mbed_session *session;
+    bool found;
+    bool has_dns;
+    char names[MBED_NAMES_MAX]; /* as many as fit */
+} mbed_search;
+
+static void mbed_note_name(mbed_search *search, const char *text)
+{
+    size_t used = strlen(search->names);
+
+    if (used + strlen(text) + 3 <= sizeof search->names)
+        mbed_text(search->names + used, sizeof search->names - used, "%s%s", used > 0 ? ", " : "",
+                  text);
+}
+
+/* One GeneralName (RFC 5280, 4.2.1.6). */
+static void mbed_general_name(mbed_search *search, int tag, const unsigned char *bytes, size_t len)
+{
+    const mbed_session *session = search->session;
+    char text[MBED_NAMES_MAX];
+
+    if (tag == (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME)) {
+        search->has_dns = true;
+        if (session->ip_len == 0 && mbed_name_matches(bytes, len, session->name))
+            search->found = true;
+        mbed_copy(text, sizeof text, bytes, len);
+        mbed_note_name(search, text);
+    } else if (tag == (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_IP_ADDRESS)) {
+        if (session->ip_len != 0 && len == session->ip_len && memcmp(bytes, session->ip, len) == 0)
+            search->found = true;
+        if (len == 4)
+            mbed_text(text, sizeof text, "%d.%d.%d.%d", bytes[0], bytes[1], bytes[2], bytes[3]);
+        mbed_note_name(search, len == 4 ? text : "an IPv6 address");
+    }
+}
+
+/* The extension's value: a SEQUENCE of them. */
+static void mbed_general_names(mbed_search *search, unsigned char *p, const unsigned char *end)
+{
+    size_t len = 0;
+
+    if (mbedtls_asn1_get_tag(&p, end, &len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) != 0)
+        return;
+    end = p + len;
+    while (p < end) {
+        int tag = *p++;
+
+        if (mbedtls_asn1_get_len(&p, end, &len) != 0)
+            return;
+        mbed_general_name(search, tag, p, len);
+        p += len;
+    }
+}
+
+/* Finds subjectAltName among the extensions: Mbed TLS keeps no addresses of it before 3.5. */
+static void mbed_search_extensions(mbed_search *search, const mbedtls_x509_crt *cert)
+{
+    unsigned char *p = cert->v3_ext.p;
+    const unsigned char *end;
+    size_t len = 0;
+
+    if (p == NULL || mbedtls_asn1_get_tag(&p, p + cert->v3_ext.len, &len,
+                                          MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) != 0)
+        return;
+    end = p + len;
+    while (p < end) {
+        unsigned char *next;
+        bool is_san;
+        int critical = 0;
+
+        if (mbedtls_asn1_get_tag(&p, end, &len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) !=
+            0)
+            return;
+        next = p + len;
+        if (mbedtls_asn1_get_tag(&p, next, &len, MBEDTLS_ASN1_OID) != 0)
+            return;
+        is_san = len == 3 && memcmp(p, "\x55\x1d\x11", 3) == 0;
+        p += len;
+        (void)mbedtls_asn1_get_bool(&p, next, &critical);
+        if (mbedtls_asn1_get_tag(&p, next, &len, MBEDTLS_ASN1_OCTET_STRING) != 0)
+            return;
+        if (is_san)
+            mbed_general_names(search, p, p + len);
+        p = next;
+    }
+}
+
+/* Common names count where there is no DNS name, and for no address. */
+static void mbed_search_subject(mbed_search *search, const mbedtls_x509_crt *cert)
+{
+    const mbedtls_x509_name *part;
+
+    for (part = &cert->subject; part != NULL; part = part->next) {
+        char text[MBED_NAMES_MAX];
+
+        if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &part->oid) != 0)
+            continue;
+        if (search->session->ip_len == 0 &&
+            mbed_name_matches(part->val.p, part->val.len, search->session->name))
+            search->found = true;
+        mbed_copy(text, sizeof text, part->val.p, part->val.len);
+        mbed_note_name(search, text);
+    }
+}
+
+/* ---- Verification -------------------------------------------------------------------------- */
+
+static bool mbed_pin_matches(const rlk_mbedtls *tls, const mbedtls_x509_crt *cert)
+{
+    uint8_t hash[RLK_TLS_PIN];
+
+    return mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), cert->pk_raw.p,
+                      cert->pk_raw.len, hash) == 0 &&
+           memcmp(hash, tls->pin, sizeof hash) == 0;
+}
+
+/* Whose certificate it is, for a text. */
+static const char *mbed_whose(int depth)
+{
+    return depth == 0 ? "server's certificate" : "certificate of a CA";
+}
+
+static void mbed_explain_untrusted(mbed_session *session, const mbedtls_x509_crt *cert, int depth)
+{
+    char issuer[64];
+
+    if (cert->issuer_raw.len == cert->subject_raw.len &&
+        memcmp(cert->issuer_raw.p, cert->subject_raw.p, cert->issuer_raw.len) == 0) {
+        mbed_text(session->error, sizeof session->error,
+                  "%s is self-signed, and is not among the trusted ones", mbed_whose(depth));
+        return;
+    }
+    if (mbedtls_x509_dn_gets(issuer, sizeof issuer, &cert->issuer) < 0)
+        mbed_text(issuer, sizeof issuer, "an unknown CA");
+    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA: %s",
+              mbed_whose(depth), issuer);
+}
+
+/* Keeps the reason in words; the leaf's replaces those of the CAs above it. */
+static void mbed_explain(mbed_session *session, const mbedtls_x509_crt *cert, int depth,
+                         uint32_t flags)
+{
+    const mbedtls_x509_time *from = &cert->valid_from;
+    const mbedtls_x509_time *to = &cert->valid_to;
+    char words[128];
+    char *end;
+
+    if ((flags & MBEDTLS_X509_BADCERT_EXPIRED) != 0) {
+        mbed_text(session->error, sizeof session->error, "%s has expired on %d-%02d-%02d",
+                  mbed_whose(depth), to->year, to->mon, to->day);
+    } else if ((flags & MBEDTLS_X509_BADCERT_FUTURE) != 0) {
+        mbed_text(session->error, sizeof session->error,
+                  "%s is not yet valid, but from %d-%02d-%02d on", mbed_whose(depth), from->year,
+                  from->mon, from->day);
+    } else if ((flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0) {
+        mbed_explain_untrusted(session, cert, depth);
+    } else {
+        (void)mbedtls_x509_crt_verify_info(words, sizeof words, "", flags);
+        end = strchr(words, '\n');
+        if (end != NULL)
+            *end = '\0';
+        mbed_text(session->error, sizeof session->error, "%s: %s", mbed_whose(depth), words);
+    }
+}
+
+/* Called for each certificate of a chain, that of the server last. */
+static int mbed_verify(void *context, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
+{
+    mbed_session *session = (mbed_session *)context;
+    const rlk_mbedtls *tls = session->tls;
+    mbed_search search;
+
+    if (depth == 0) {
+        session->verified = true;
+        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
+        if (tls->pinned && !mbed_pin_matches(tls, cert)) {
+            mbed_text(session->error, sizeof session->error,
+                      "server's public key is not the pinned one");
+            return MBEDTLS_ERR_X509_FATAL_ERROR; /* also where any certificate will do */
+        }
+    }
+    if (tls->insecure) {
+        *flags = 0;
+        return 0;
+    }
+    if (*flags != 0)
+        mbed_explain(session, cert, depth, *flags);
+    if (depth == 0 && *flags == 0) {
+        memset(&search, 0, sizeof search);
+        search.session = session;
+        mbed_search_extensions(&search, cert);
+        if (!search.has_dns)
+            mbed_search_subject(&search, cert);
+        if (!search.found) {
+            *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+            mbed_text(session->error, sizeof session->error,
+                      "server's certificate is not for %.64s, but for %s", session->name,
+                      search.names[0] != '\0' ? search.names : "no host");
+        }
+    }
+    return 0;
+}
+
+/* ---- Streams ------------------------------------------------------------------------------- */
+
+static int mbed_send_now(mbed_session *session, const unsigned char *bytes, size_t len)
+{
+    ptrdiff_t n = session->io.send(session->io.context, bytes, len);
+
+    if (n == RLK_TLS_IO_AGAIN)
+        return MBEDTLS_ERR_SSL_WANT_WRITE;
+    return n > 0 ? (int)n : MBEDTLS_ERR_NET_SEND_FAILED;
+}
+
+/* Sends the flight that is collected. Returns 0, or an error. */
+static int mbed_flush(mbed_session *session)
+{
+    while (session->flight_len > 0) {
+        int n = mbed_send_now(session, session->flight, session->flight_len);
+
+        if (n < 0)
+            return n;
+        session->flight_len -= (size_t)n;
+        memmove(session->flight, session->flight + n, session->flight_len);
+    }
+    return 0;
+}
+
+/* Collects the messages of a flight, which Mbed TLS sends one by one. A server that refuses the
+ * first one would hang up while the others leave, and nobody would read why. */
+static int mbed_send(void *context, const unsigned char *bytes, size_t len)
+{
+    mbed_session *session = (mbed_session *)context;
+    int result;
+
+    if (session->flight != NULL && len <= MBED_FLIGHT - session->flight_len) {
+        memcpy(session->flight + session->flight_len, bytes, len);
+        session->flight_len += len;
+        return (int)len;
+    }
+    result = mbed_flush(session);
+    return result != 0 ? result : mbed_send_now(session, bytes, len);
+}
+
+static int mbed_receive_now(mbed_session *session, unsigned char *room, size_t cap)
+{
+    ptrdiff_t n = session->io.recv(session->io.context, room, cap);
+
+    if (n == RLK_TLS_IO_AGAIN)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    if (n < 0)
+        return MBEDTLS_ERR_NET_RECV_FAILED;
+    if (n > 0 && !session->received) {
+        session->received = true;
+        session->no_tls = room[0] != MBEDTLS_SSL_MSG_HANDSHAKE && room[0] != MBEDTLS_SSL_MSG_ALERT;
+        if (session->no_tls) /* it answers in words */
+            return MBEDTLS_ERR_SSL_INVALID_RECORD;
+    }
+    return (int)n;
+}
+
+/* Reads ahead: Mbed TLS asks for the head of a record, then for the rest. */
+static int mbed_receive(void *context, unsigned char *room, size_t cap)
+{
+    mbed_session *session = (mbed_session *)context;
+    int n = mbed_flush(session);
+
+    if (n != 0)
+        return n;
+    if (session->ahead_len == 0) {
+        if (cap >= sizeof session->ahead)
+            return mbed_receive_now(session, room, cap);
+        n = mbed_receive_now(session, session->ahead, sizeof session->ahead);
+        if (n <= 0)
+            return n;
+        session->ahead_at = 0;
+        session->ahead_len = (size_t)n;
+    }
+    if (cap > session->ahead_len)
+        cap = session->ahead_len;
+    memcpy(room, session->ahead + session->ahead_at, cap);
+    session->ahead_at += cap;
+    session->ahead_len -= cap;
+    return (int)cap;
+}
+
+/* Whether an alert of the server is about what stays as it is (RFC 8446, 6.2), and its words. */
+static rlk_tls_status mbed_alert(mbed_session *session)
+{
+    int alert = session->ssl.in_msg[1];
+    bool shown = session->tls->config.key_cert != NULL;
+    const char *words = NULL;
+
+    switch (alert) {
+    case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
+        words = session->verified && !shown ? "server wants a client certificate (cert_file)"
+                                            : "server refused the handshake: nothing in common";
+        break;
+    case 116: /* certificate_required, of TLS 1.3 */
+    case MBEDTLS_SSL_ALERT_MSG_NO_CERT:
+        words = "server wants a client certificate (cert_file)";
+        break;
+    case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
+    case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
+    case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
+    case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
+    case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
+    case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
+    case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
+        words = shown ? "server refused the client certificate (cert_file)"
+                      : "server wants a client certificate (cert_file)";
+        break;
+    case MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION:
+        words = "server has no TLS version in common: 1.2 at least";
+        break;
+    case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
+        words = "server wants stronger ciphers";
+        break;
+    case MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME:
+        words = "server does not know the name that it was asked for";
+        break;
+    default:
+        break;
+    }
+    if (words == NULL) {
+        mbed_text(session->error, sizeof session->error, "server sent alert %d", alert);
+        return RLK_TLS_FAILED;
+    }
+    mbed_text(session->error, sizeof session->error, "%s", words);
+    return RLK_TLS_REFUSED;
+}
+
+static void mbed_forget(mbed_session *session)
+{
+    mbedtls_ssl_session_free(&session->kept);
+    mbedtls_ssl_session_init(&session->kept);
+    session->has_kept = false;
+}
+
+/* Keeps what resumes the session. Without it the next handshake is a whole one. */
+static void mbed_keep(mbed_session *session)
+{
+    mbed_forget(session);
+    session->has_kept = mbedtls_ssl_get_session(&session->ssl, &session->kept) == 0;
+}
+
+static bool mbed_is_tls13(const mbed_session *session)
+{
+    return strcmp(mbedtls_ssl_get_version(&session->ssl), "TLSv1.3") == 0;
+}
+
+/* The reason of an error that is neither the stream's nor an alert's. */
+static rlk_tls_status mbed_refusal(mbed_session *session, int result)
+{
+    uint32_t flags;
+    char words[128];
+
+    if (session->no_tls) {
+        mbed_text(session->error, sizeof session->error, "server speaks no TLS at this port");
+        return RLK_TLS_REFUSED;
+    }
+    switch (result) {
+    case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
+    case MBEDTLS_ERR_X509_FATAL_ERROR: /* of the callback, which has written why */
+        if (session->error[0] != '\0')
+            return RLK_TLS_REFUSED;
+        break;
+    case MBED_BAD_CERTIFICATE:
+        flags = mbedtls_ssl_get_verify_result(&session->ssl);
+        if (flags != UINT32_MAX &&
+            (flags & (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE)) != 0) {
+            mbed_text(session->error, sizeof session->error,
+                      "server's certificate is not for servers (its key usage)");
+            return RLK_TLS_REFUSED;
+        }
+        break;
+    case MBED_BAD_VERSION:
+        mbed_text(session->error, sizeof session->error,
+                  "server has no TLS version in common: 1.2 at least");
+        return RLK_TLS_REFUSED;
+    default:
+        break;
+    }
+    mbed_words(words, sizeof words, result);
+    mbed_text(session->error, sizeof session->error, "TLS: %s", words);
+    return result == MBED_BAD_CERTIFICATE || result == MBED_NO_COMMON ||
+                   result == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
+               ? RLK_TLS_REFUSED
+               : RLK_TLS_FAILED;
+}
+
+/* Translates a result of Mbed TLS. */
+static rlk_tls_status mbed_status(mbed_session *session, int result)
+{
+    rlk_tls_status status;
+
+    switch (result) {
+    case MBEDTLS_ERR_SSL_WANT_READ:
+        return RLK_TLS_WANT_READ;
+    case MBEDTLS_ERR_SSL_WANT_WRITE:
+    case MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS:
+    case MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS: /* goes on at once: the stream can be written */
+        return RLK_TLS_WANT_WRITE;
+    default:
+        break;
+    }
+    session->over = true;
+    switch (result) {
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+        return RLK_TLS_CLOSED;
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+        return RLK_TLS_CUT;
+    case MBEDTLS_ERR_NET_SEND_FAILED:
+    case MBEDTLS_ERR_NET_RECV_FAILED:
+        mbed_text(session->error, sizeof session->error, "the stream is broken");
+        return RLK_TLS_FAILED;
+    case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+        status = mbed_alert(session);
+        break;
+    default:
+        status = mbed_refusal(session, result);
+        break;
+    }
+    mbed_forget(session); /* it may be what failed */
+    return status;
+}
+
+static void mbed_free_flight(mbed_session *session)
+{
+    mbedtls_free(session->flight);
+    session->flight = NULL;
+    session->flight_len = 0;
+}
+
+static void *mbed_open(const rlk_tls *tls)
+{
+    mbed_session *session = (mbed_session *)mbedtls_calloc(1, sizeof *session);
+
+    if (session == NULL)
+        return NULL;
+    session->tls = (const rlk_mbedtls *)tls;
+    mbedtls_ssl_init(&session->ssl);
+    mbedtls_ssl_session_init(&session->kept);
+    if (mbedtls_ssl_setup(&session->ssl, &session->tls->config) != 0) {
+        mbedtls_ssl_free(&session->ssl);
+        mbedtls_free(session);
+        return NULL;
+    }
+    mbedtls_ssl_set_verify(&session->ssl, mbed_verify, session);
+    mbedtls_ssl_set_bio(&session->ssl, session, mbed_send, mbed_receive, NULL);
+    return session;
+}
+
+static void mbed_close(void *context)
+{
+    mbed_session *session = (mbed_session *)context;
+
+    mbed_forget(session);
+    mbed_free_flight(session);
+    mbedtls_ssl_free(&session->ssl);
+    mbedtls_free(session);
+}
+
+static rlk_tls_status mbed_begin(void *context, const rlk_tls_io *io, const rlk_tls_peer *peer)
+{
+    mbed_session *session = (mbed_session *)context;
+    int result = 0;
+
+    session->error[0] = '\0';
+    session->up = false;
+    session->over = false;
+    session->verified = false;
+    session->received = false;
+    session->no_tls = false;
+    session->ahead_len = 0;
+    session->io = *io;
+    if (strlen(peer->name) >= sizeof session->name) {
+        mbed_text(session->error, sizeof session->error, "the server's name is too long");
+        return RLK_TLS_FAILED;
+    }
+    if (strcmp(session->name, peer->name) != 0)
+        mbed_forget(session); /* it was verified for another name */
+    memcpy(session->name, peer->name, strlen(peer->name) + 1);
+    memcpy(session->ip, peer->ip, sizeof session->ip);
+    session->ip_len = peer->ip_len;
+    mbed_free_flight(session);
+    session->flight = (unsigned char *)mbedtls_calloc(1, MBED_FLIGHT);
+    if (session->flight == NULL)
+        result = MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    if (result == 0 && session->begun)
+        result = mbedtls_ssl_session_reset(&session->ssl);
+    session->begun = true;
+    if (result == 0) /* sent as SNI, and so not of an address */
+        result = mbedtls_ssl_set_hostname(&session->ssl, peer->ip_len == 0 ? peer->name : NULL);
+    if (result == 0 && session->has_kept)
+        (void)mbedtls_ssl_set_session(&session->ssl, &session->kept);
+    return result == 0 ? RLK_TLS_DONE : mbed_status(session, result);
+}
+
+static rlk_tls_status mbed_handshake(void *context)
+{
+    mbed_session *session = (mbed_session *)context;
+    int result = mbedtls_ssl_handshake(&session->ssl);
+
+    if (result == 0)
+        result = mbed_flush(session); /* a resumed one ends with a message of the client */
+    if (result != 0) {
+        rlk_tls_status status = mbed_status(session, result);
+
+        if (session->over)
+            (void)mbed_flush(session); /* an alert says why, to the server's operator */
+        return status;
+    }
+    mbed_free_flight(session);
+    session->up = true;
+    if (!mbed_is_tls13(session)) /* its tickets come later */
+        mbed_keep(session);
+    return RLK_TLS_DONE;
+}
+
+static rlk_tls_status mbed_read(void *context, void *room, size_t cap, size_t *len)
+{
+    mbed_session *session = (mbed_session *)context;
+    int result;
+
+    for (;;) {
+        result = mbedtls_ssl_read(&session->ssl, (unsigned char *)room, cap);
+#ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
+        if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+            mbed_keep(session);
+            continue;
+        }
+#endif
+        break;
+    }
+    if (result <= 0)
+        return mbed_status(session, result != 0 ? result : MBEDTLS_ERR_SSL_CONN_EOF);
+    *len = (size_t)result;
+    return RLK_TLS_DONE;
+}
+
+static rlk_tls_status mbed_write(void *context, const void *bytes, size_t len, size_t *done)
+{
+    mbed_session *session = (mbed_session *)context;
+    int result = mbedtls_ssl_write(&session->ssl, (const unsigned char *)bytes, len);
+
+    if (result < 0)
+        return mbed_status(session, result);
+    *done = (size_t)result;
+    return RLK_TLS_DONE;
+}
+
+static bool mbed_pending(const void *context)
+{
+    const mbed_session *session = (const mbed_session *)context;
+
+    return session->ahead_len > 0 || mbedtls_ssl_check_pending(&session->ssl) != 0;
+}
+
+/* The buffers are cleared: they held tokens, and perhaps a password. */
+static void mbed_end(void *context, bool notify)
+{
+    mbed_session *session = (mbed_session *)context;
+
+    if (notify && session->up && !session->over)
+        (void)mbedtls_ssl_close_notify(&session->ssl);
+    session->begun = mbedtls_ssl_session_reset(&session->ssl) != 0;
+    mbed_free_flight(session);
+    memset(session->ahead, 0, sizeof session->ahead);
+    session->up = false;
+}
+
+static const char *mbed_error(const void *context)
+{
+    return ((const mbed_session *)context)->error;
+}
+
+static const rlk_tls_calls mbed_calls = {mbed_open,      mbed_close, mbed_begin,
+                                         mbed_handshake, mbed_read,  mbed_write,
+                                         mbed_pending,   mbed_end,   mbed_error};
+
+/* ---- Configuration ------------------------------------------------------------------------- */
+
+/* Where systems have a file with all CAs. */
+static const char *const mbed_stores[] = {
+    "/etc/ssl/certs/ca-certificates.crt",     /* Debian, Arch, Gentoo, Alpine */
+    "/etc/pki/tls/certs/ca-bundle.crt",       /* Fedora and its relatives */
+    "/etc/ssl/ca-bundle.pem",                 /* openSUSE */
+    "/etc/ssl/cert.pem",                      /* Alpine, BSD, macOS */
+    "/usr/local/share/certs/ca-root-nss.crt", /* FreeBSD */
+};
+
+/* The reason for a file; `error` is of Mbed TLS, 0: nothing of the kind is in it. */
+static rlk_result mbed_file_error(rlk_mbedtls *tls, const char *file, const char *kind, int error)
+{
+    int number = errno;
+    char words[96] = "";
+
+    if (error == MBEDTLS_ERR_X509_FILE_IO_ERROR || error == MBEDTLS_ERR_PK_FILE_IO_ERROR)
+        mbed_text(words, sizeof words, "can't be read: %s",
+                  /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+                  number != 0 ? strerror(number) : "unknown error");
+    else if (error == 0 || error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT)
+        mbed_text(words, sizeof words, "has no %s in PEM", kind);
+    else
+        mbed_words(words, sizeof words, error);
+    mbed_text(tls->error, sizeof tls->error, "%.150s: %s", file, words);
+    return RLK_E_TLS;
+}
+
+/* Certificates that this Mbed TLS can't read don't matter, if there is one that it can. */
+static rlk_result mbed_load_certs(rlk_mbedtls *tls, mbedtls_x509_crt *certs, const char *path,
+                                  bool is_folder)
+{
+    int error;
+
+    errno = 0;
+    error = is_folder ? mbedtls_x509_crt_parse_path(certs, path)
+                      : mbedtls_x509_crt_parse_file(certs, path);
+    if (error >= 0 && certs->version != 0)
+        return RLK_OK;
+    return mbed_file_error(tls, path, "certificate", error < 0 ? error : 0);
+}
+
+static rlk_result mbed_load_system(rlk_mbedtls *tls)
+{
+    /* As OpenSSL does. NOLINTNEXTLINE(concurrency-mt-unsafe) */
+    const char *file = getenv("SSL_CERT_FILE");
+    const char *folder = getenv("SSL_CERT_DIR"); /* NOLINT(concurrency-mt-unsafe) */
+    size_t i;
+
+    if (file != NULL)
+        return mbed_load_certs(tls, &tls->ca, file, false);
+    if (folder != NULL)
+        return mbed_load_certs(tls, &tls->ca, folder, true);
+    for (i = 0; i < sizeof mbed_stores / sizeof mbed_stores[0]; i++)
+        if (mbedtls_x509_crt_parse_file(&tls->ca, mbed_stores[i]) >= 0 && tls->ca.version != 0)
+            return RLK_OK;
+    mbed_text(tls->error, sizeof tls->error,
+              "no CAs: the system has no store (such as %s); set ca_file", mbed_stores[0]);
+    return RLK_E_TLS;
+}
+
+static rlk_result mbed_load_cas(rlk_mbedtls *tls, const rlk_tls_config *config)
+{
+    rlk_result result = RLK_OK;
+
+    if (config->ca_file != NULL)
+        result = mbed_load_certs(tls, &tls->ca, config->ca_file, false);
+    if (result == RLK_OK && config->ca_dir != NULL)
+        result = mbed_load_certs(tls, &tls->ca, config->ca_dir, true);
+    if (config->ca_file == NULL && config->ca_dir == NULL && !config->insecure_any_certificate)
+        result = mbed_load_system(tls);
+    return result;
+}
+
+static rlk_result mbed_load_own(rlk_mbedtls *tls, const rlk_tls_config *config)
+{
+    const char *key_file = config->key_file != NULL ? config->key_file : config->cert_file;
+    rlk_result result;
+    int error;
+
+    if (config->cert_file == NULL) {
+        if (config->key_file == NULL)
+            return RLK_OK;
+        mbed_text(tls->error, sizeof tls->error, "key_file without cert_file");
+        return RLK_E_ARGUMENT;
+    }
+    result = mbed_load_certs(tls, &tls->cert, config->cert_file, false);
+    if (result != RLK_OK)
+        return result;
+    errno = 0;
+    error = mbedtls_pk_parse_keyfile(&tls->key, key_file,
+                                     config->key_password MBED_KEY_RANDOM(&tls->random));
+    if (error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
+        error = 0;
+    if (error != 0 || mbedtls_pk_get_type(&tls->key) == MBEDTLS_PK_NONE)
+        return mbed_file_error(tls, key_file, "private key", error);
+    if (mbedtls_pk_check_pair(&tls->cert.pk, &tls->key MBED_KEY_RANDOM(&tls->random)) != 0) {
+        mbed_text(tls->error, sizeof tls->error, "%.110s is not the key of %.110s", key_file,
+                  config->cert_file);
+        return RLK_E_TLS;
+    }
+    return RLK_OK;
+}
+
+static rlk_result mbed_configure(rlk_mbedtls *tls)
+{
+    mbedtls_ssl_config *config = &tls->config;
+
+    if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        (tls->cert.version != 0 && mbedtls_ssl_conf_own_cert(config, &tls->cert, &tls->key) != 0)) {
+        mbed_text(tls->error, sizeof tls->error, "Mbed TLS has no memory");
+        return RLK_E_TLS;
+    }
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+    mbedtls_ssl_conf_min_version(config, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
+#endif
+#ifdef MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+        config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
+    mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &tls->random);
+    mbedtls_ssl_conf_ca_chain(config, &tls->ca, NULL);
+    mbedtls_ssl_conf_authmode(config, tls->insecure ? MBEDTLS_SSL_VERIFY_OPTIONAL
+                                                    : MBEDTLS_SSL_VERIFY_REQUIRED);
+    return RLK_OK;
+}
+
+/* ---- Public -------------------------------------------------------------------------------- */
+
+rlk_result rlk_mbedtls_init(rlk_mbedtls *tls, const rlk_tls_config *config)
+{
+    static const rlk_tls_config defaults;
+    static const char personal[] = "resplock";
+    rlk_result result;
+    int error;
+
+    if (tls == NULL)
+        return RLK_E_ARGUMENT;
+    if (config == NULL)
+        config = &defaults;
+    memset(tls, 0, sizeof *tls);
+    tls->tls.calls = &mbed_calls;
+    tls->tls.server_name = config->server_name;
+    tls->insecure = config->insecure_any_certificate;
+    tls->pinned = config->pin != NULL;
+    if (tls->pinned)
+        memcpy(tls->pin, config->pin, sizeof tls->pin);
+    mbedtls_entropy_init(&tls->entropy);
+    mbedtls_ctr_drbg_init(&tls->random);
+    mbedtls_x509_crt_init(&tls->ca);
+    mbedtls_x509_crt_init(&tls->cert);
+    mbedtls_pk_init(&tls->key);
+    mbedtls_ssl_config_init(&tls->config);
+    error = mbedtls_ctr_drbg_seed(&tls->random, mbedtls_entropy_func, &tls->entropy,
+                                  (const unsigned char *)personal, sizeof personal - 1);
+#ifdef MBED_PSA
+    if (error == 0 && psa_crypto_init() != PSA_SUCCESS)
+        error = MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
+#endif
+    if (error != 0) {
+        result = RLK_E_ENTROPY;
+        mbed_text(tls->error, sizeof tls->error, "Mbed TLS has no entropy");
+    } else {
+        result = mbed_load_cas(tls, config);
+    }
+    if (result == RLK_OK)
+        result = mbed_load_own(tls, config);
+    if (result == RLK_OK)
+        result = mbed_configure(tls);
+    if (result != RLK_OK)
+        rlk_mbedtls_close(tls);
+    return result;
+}
+
+void rlk_mbedtls_close(rlk_mbedtls *tls)
+{
+    if (tls == NULL || tls->tls.calls == NULL)
+        return;
+    mbedtls_ssl_config_free(&tls->config);
+    mbedtls_pk_free(&tls->key);
+    mbedtls_x509_crt_free(&tls->cert);
+    mbedtls_x509_crt_free(&tls->ca);
+    mbedtls_ctr_drbg_free(&tls->random);
+    mbedtls_entropy_free(&tls->entropy);
+    tls->tls.calls = NULL;
+}
+
+const char *rlk_mbedtls_error(const rlk_mbedtls *tls)
+{
+    return tls->error;
+}
