@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tls_sessions.h: what a TLS backend promises a driver (resplock/tls.h), without the driver: over a
+ * stream that the test cuts, slows and fills. A program includes it behind the header of its
+ * backend and these names: typedef rlk_openssl tls_backend; #define tls_backend_init
+ * rlk_openssl_init, and _close, and _error
+ */
+#ifndef TEST_TLS_SESSIONS_H
+#define TEST_TLS_SESSIONS_H
+
+#include "certificates.h"
+#include "server.h"
+#include "support.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WIRE_ALL SIZE_MAX
+
+/* A stream to a server, and a session over it. */
+typedef struct wire {
+    const rlk_tls *tls;
+    void *session;
+    int fd;
+    size_t step;      /* most bytes of one call */
+    bool starve;      /* every other call would block */
+    bool starving;    /* the call before did not */
+    size_t cut_after; /* bytes that come until the stream ends */
+    size_t received;
+    size_t sent;
+} wire;
+
+static size_t wire_room(wire *it, size_t len)
+{
+    it->starving = it->starve && !it->starving;
+    if (it->starving)
+        return 0;
+    return len < it->step ? len : it->step;
+}
+
+static ptrdiff_t wire_send(void *context, const void *bytes, size_t len)
+{
+    wire *it = (wire *)context;
+    size_t room = wire_room(it, len);
+    ssize_t n;
+
+    if (room == 0)
+        return RLK_TLS_IO_AGAIN;
+    n = send(it->fd, bytes, room, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN ? RLK_TLS_IO_AGAIN : RLK_TLS_IO_FAILED;
+    it->sent += (size_t)n;
+    return n;
+}
+
+static ptrdiff_t wire_receive(void *context, void *room, size_t cap)
+{
+    wire *it = (wire *)context;
+    size_t len = wire_room(it, cap);
+    ssize_t n;
+
+    if (it->received == it->cut_after)
+        return 0;
+    if (len == 0)
+        return RLK_TLS_IO_AGAIN;
+    if (len > it->cut_after - it->received)
+        len = it->cut_after - it->received;
+    n = recv(it->fd, room, len, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN ? RLK_TLS_IO_AGAIN : RLK_TLS_IO_FAILED;
+    it->received += (size_t)n;
+    return n;
+}
+
+/* Connects, and begins a stream of the session. */
+static void wire_begin(wire *it, int port)
+{
+    const rlk_tls_io io = {wire_send, wire_receive, it};
+    struct sockaddr_in address;
+    rlk_tls_peer peer;
+
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons((uint16_t)port);
+    it->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(it->fd, (struct sockaddr *)&address, sizeof address), 0);
+    it->received = 0;
+    it->sent = 0;
+    memset(&peer, 0, sizeof peer);
+    peer.name = "localhost";
+    assert_int_equal(it->tls->calls->begin(it->session, &io, &peer), RLK_TLS_DONE);
+}
+
+static void wire_open(wire *it, const rlk_tls *tls, int port)
+{
+    memset(it, 0, sizeof *it);
+    it->tls = tls;
+    it->step = WIRE_ALL;
+    it->cut_after = WIRE_ALL;
+    it->session = tls->calls->open(tls);
+    assert_non_null(it->session);
+    wire_begin(it, port);
+}
+
+static void wire_end(wire *it, bool notify)
+{
+    it->tls->calls->end(it->session, notify);
+    close(it->fd);
+}
+
+static void wire_close(wire *it)
+{
+    wire_end(it, false);
+    it->tls->calls->close(it->session);
+}
+
+/* Waits for what the step wants; false: the step is over. */
+static bool wire_wait(const wire *it, rlk_tls_status status)
+{
+    struct pollfd ready = {it->fd, status == RLK_TLS_WANT_WRITE ? POLLOUT : POLLIN, 0};
+
+    if (status != RLK_TLS_WANT_READ && status != RLK_TLS_WANT_WRITE)
+        return false;
+    if (!it->starve)
+        assert_int_equal(poll(&ready, 1, 10000 * support_time_factor()), 1);
+    else
+        (void)poll(&ready, 1, 1);
+    return true;
+}
+
+static rlk_tls_status wire_handshake(wire *it)
+{
+    rlk_tls_status status;
+
+    do {
+        status = it->tls->calls->handshake(it->session);
+    } while (wire_wait(it, status));
+    return status;
+}
+
+static rlk_tls_status wire_write(wire *it, const void *bytes, size_t len)
+{
+    const char *rest = (const char *)bytes;
+    rlk_tls_status status = RLK_TLS_DONE;
+
+    while (len > 0 && status == RLK_TLS_DONE) {
+        size_t done = 0;
+
+        do {
+            status = it->tls->calls->write(it->session, rest, len, &done);
+        } while (wire_wait(it, status));
+        assert_true(done <= len);
+        assert_true(status != RLK_TLS_DONE || done > 0);
+        rest += done;
+        len -= done;
+    }
+    return status;
+}
+
+/* Reads until it has all of `len` bytes. */
+static rlk_tls_status wire_read(wire *it, void *room, size_t len)
+{
+    char *rest = (char *)room;
+    rlk_tls_status status = RLK_TLS_DONE;
+
+    while (len > 0 && status == RLK_TLS_DONE) {
+        size_t got = 0;
+
+        do {
+            status = it->tls->calls->read(it->session, rest, len, &got);
+        } while (wire_wait(it, status));
+        assert_true(got <= len);
+        rest += got;
+        len -= got;
+    }
+    return status;
+}
+
+static void wire_ping(wire *it)
+{
+    char reply[8] = "";
+
+    assert_int_equal(wire_write(it, "PING\r\n", 6), RLK_TLS_DONE);
+    assert_int_equal(wire_read(it, reply, 7), RLK_TLS_DONE);
+    assert_string_equal(reply, "+PONG\r\n");
+}
+
+/* ---- What all tests need ---- */
+
+static server *session_server(const char *versions)
+{
+    static const certificate_spec spec = {.names = "DNS:localhost"};
+    server_config config;
+    certificate cert;
+
+    certificate_make(&cert, &spec);
+    memset(&config, 0, sizeof config);
+    config.tcp = true;
+    config.tls_cert = cert.file;
+    config.tls_key = cert.key_file;
+    config.tls_versions = versions;
+    return server_start(&config);
+}
+
+static void session_backend(tls_backend *backend)
+{
+    rlk_tls_config config;
+
+    memset(&config, 0, sizeof config);
+    config.ca_file = certificate_authority("ca");
+    assert_result(tls_backend_init(backend, &config), RLK_OK);
+}
+
+/* Each test with both versions; a backend without 1.3 does both with 1.2. */
+static const char *const session_versions[] = {"TLSv1.2", "TLSv1.2 TLSv1.3"};
+
+/* ---- Tests ---- */
+
+/* Each call for one byte, and every other would block (fault 32 and 33, below TLS). */
+static void test_tls_session_goes_on_byte_by_byte(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
+        server *redis = session_server(session_versions[i]);
+        tls_backend backend;
+        wire it;
+
+        session_backend(&backend);
+        wire_open(&it, &backend.tls, server_port(redis));
+        it.step = 1;
+        it.starve = true;
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        wire_ping(&it);
+        wire_ping(&it);
+        wire_close(&it);
+        tls_backend_close(&backend);
+        server_free(redis);
+    }
+}
+
+/* Cut behind each byte of the handshake: an error each time, and the session is as good as new. */
+static void test_tls_session_survives_cuts_of_the_handshake(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
+        server *redis = session_server(session_versions[i]);
+        size_t step = support_time_factor() > 2 ? 17 : 1 + 4 * i;
+        rlk_tls_status status;
+        tls_backend backend;
+        size_t whole;
+        size_t cut;
+        wire it;
+
+        session_backend(&backend);
+        wire_open(&it, &backend.tls, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        whole = it.received;
+        wire_close(&it);
+        wire_open(&it, &backend.tls, server_port(redis));
+        wire_end(&it, false);
+        for (cut = 0; cut < whole; cut += step) {
+            support_row_name("cut behind %zu of %zu bytes", cut, whole);
+            it.cut_after = cut;
+            wire_begin(&it, server_port(redis));
+            status = wire_handshake(&it);
+            if (cut + 8 < whole || status != RLK_TLS_DONE) /* signatures differ in length */
+                assert_int_equal(status, RLK_TLS_CUT);
+            wire_end(&it, cut % 2 == 0);
+        }
+        it.cut_after = WIRE_ALL;
+        wire_begin(&it, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        wire_ping(&it);
+        wire_close(&it);
+        tls_backend_close(&backend);
+        server_free(redis);
+    }
+}
+
+/* Fault 42: a stream that just ends may have been cut by anybody. */
+static void test_tls_session_knows_a_cut_from_an_end(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
+        server *redis = session_server(session_versions[i]);
+        tls_backend backend;
+        char byte;
+        wire it;
+
+        session_backend(&backend);
+        wire_open(&it, &backend.tls, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        wire_ping(&it);
+        assert_int_equal(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes"), 1);
+        assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_CLOSED);
+        wire_end(&it, true);
+
+        wire_begin(&it, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        wire_ping(&it);
+        server_kill(redis);
+        assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_CUT);
+        wire_close(&it);
+        tls_backend_close(&backend);
+        server_free(redis);
+    }
+}
+
+/* The end that we send is one for the server, too: it sees no error. */
+static void test_tls_session_sends_close_notify(void **state)
+{
+    server *redis = session_server(NULL);
+    tls_backend backend;
+    char bytes[64];
+    ssize_t n;
+    wire it;
+
+    (void)state;
+    session_backend(&backend);
+    wire_open(&it, &backend.tls, server_port(redis));
+    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+    wire_ping(&it);
+    it.tls->calls->end(it.session, true);
+    /* The server answers it by its own, and closes, although the descriptor is still open. */
+    do {
+        struct pollfd ready = {it.fd, POLLIN, 0};
+
+        assert_int_equal(poll(&ready, 1, 10000 * support_time_factor()), 1);
+        n = recv(it.fd, bytes, sizeof bytes, 0);
+    } while (n > 0);
+    assert_int_equal(n, 0);
+    wire_close(&it);
+    tls_backend_close(&backend);
+}
+
+/* The second handshake has no certificate: less than half of the bytes. */
+static void test_tls_session_is_resumed(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
+        server *redis = session_server(session_versions[i]);
+        tls_backend backend;
+        size_t whole;
+        wire it;
+
+        session_backend(&backend);
+        wire_open(&it, &backend.tls, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        whole = it.received;
+        wire_ping(&it);
+        wire_end(&it, true);
+
+        wire_begin(&it, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        support_row_name("%zu bytes, then %zu", whole, it.received);
+        assert_true(it.received < whole / 2);
+        wire_ping(&it);
+        wire_end(&it, true);
+
+        /* Another process has other keys: a whole handshake, without an error. */
+        server_restart(redis, false);
+        wire_begin(&it, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        assert_true(it.received > whole / 2);
+        wire_ping(&it);
+        wire_close(&it);
+        tls_backend_close(&backend);
+        server_free(redis);
+    }
+}
+
+/* More than one record, and more than the kernel takes: steps that go on where they were. */
+static void test_tls_session_writes_and_reads_much(void **state)
+{
+    const size_t len = 262144;
+    static const char head[] = "*2\r\n$4\r\nECHO\r\n$262144\r\n";
+    server *redis = session_server(NULL);
+    char *bytes = (char *)malloc(len + 2);
+    char *back = (char *)malloc(len + 13);
+    tls_backend backend;
+    int small = 16384;
+    size_t i;
+    wire it;
+
+    (void)state;
+    for (i = 0; i < len; i++)
+        bytes[i] = (char)('a' + i * 7 % 23);
+    memcpy(bytes + len, "\r\n", 2);
+    session_backend(&backend);
+    wire_open(&it, &backend.tls, server_port(redis));
+    (void)setsockopt(it.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    (void)setsockopt(it.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    it.step = 1000;
+    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+    assert_int_equal(wire_write(&it, head, sizeof head - 1), RLK_TLS_DONE);
+    assert_int_equal(wire_write(&it, bytes, len + 2), RLK_TLS_DONE);
+    assert_int_equal(wire_read(&it, back, len + 11), RLK_TLS_DONE);
+    assert_memory_equal(back, "$262144\r\n", 9);
+    assert_memory_equal(back + 9, bytes, len + 2);
+    wire_ping(&it);
+    wire_close(&it);
+    tls_backend_close(&backend);
+    free(bytes);
+    free(back);
+}
+
+/* What TLS has read and the caller has not is not to be seen at the descriptor. */
+static void test_tls_session_has_bytes_pending(void **state)
+{
+    server *redis = session_server(NULL);
+    struct pollfd ready;
+    tls_backend backend;
+    char byte;
+    wire it;
+
+    (void)state;
+    session_backend(&backend);
+    wire_open(&it, &backend.tls, server_port(redis));
+    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+    assert_int_equal(wire_write(&it, "ECHO abcd\r\n", 11), RLK_TLS_DONE);
+    assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
+    assert_int_equal(byte, '$');
+    ready.fd = it.fd;
+    ready.events = POLLIN;
+    assert_int_equal(poll(&ready, 1, 0), 0);
+    assert_true(it.tls->calls->pending(it.session));
+    for (; byte != 'd';)
+        assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
+    assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
+    assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
+    assert_false(it.tls->calls->pending(it.session));
+    wire_close(&it);
+    tls_backend_close(&backend);
+}
+
+/* The server hangs up while there is much to write: an error at once, and no signal. */
+static void test_tls_session_fails_to_write_into_nothing(void **state)
+{
+    server *redis = session_server(NULL);
+    rlk_tls_status status = RLK_TLS_DONE;
+    tls_backend backend;
+    char bytes[1024];
+    int round;
+    wire it;
+
+    (void)state;
+    memset(bytes, 'x', sizeof bytes);
+    session_backend(&backend);
+    wire_open(&it, &backend.tls, server_port(redis));
+    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+    wire_ping(&it);
+    server_kill(redis);
+    for (round = 0; round < 3 && status == RLK_TLS_DONE; round++) {
+        status = wire_write(&it, bytes, sizeof bytes);
+        support_sleep_ms(5);
+    }
+    if (status == RLK_TLS_DONE) /* perhaps only a read says so */
+        status = wire_read(&it, bytes, 1);
+    assert_true(status == RLK_TLS_CUT || status == RLK_TLS_FAILED);
+    wire_close(&it);
+    tls_backend_close(&backend);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_tls_session_goes_on_byte_by_byte),
+        support_test(test_tls_session_survives_cuts_of_the_handshake),
+        support_test(test_tls_session_knows_a_cut_from_an_end),
+        support_test(test_tls_session_sends_close_notify),
+        support_test(test_tls_session_is_resumed),
+        support_test(test_tls_session_writes_and_reads_much),
+        support_test(test_tls_session_has_bytes_pending),
+        support_test(test_tls_session_fails_to_write_into_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#endif
