@@ -53,7 +53,7 @@ function(put_file file)
 
     string(REPLACE "/* SPDX-License-Identifier: MIT" "/* ==== ${file} ====" text "${text}")
     if(file MATCHES "^src/.*[.]h$")
-        string(REGEX REPLACE "\n([a-z][a-z0-9_ *]*rlki_[a-z0-9_]+[(])" "\nRLKI_API \\1" text "${text}")
+        string(REGEX REPLACE "\n((RLKI_[A-Z_]+ )?[a-z][a-z0-9_ *]*rlki_[a-z0-9_]+[(])" "\nRLKI_API \\1" text "${text}")
         string(REPLACE "\nRLKI_API static" "\nstatic" text "${text}")
         string(REGEX REPLACE "\nextern const [^\n]*" "" text "${text}")
     elseif(file MATCHES "^src/")

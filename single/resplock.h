@@ -5985,7 +5985,7 @@ RLKI_API inline void rlki_ring_pop(rlk_conn *conn)
 }
 
 /* Gives a whole reply to the oldest entry. */
-RLKI_INTO_CALLERS void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
+RLKI_API RLKI_INTO_CALLERS void rlki_ring_reply(rlk_conn *conn, const rlk_reply *reply)
 {
     rlk_conn_entry *entry = rlki_ring_at(conn, 0);
     rlk_request *owner = entry->owner;
@@ -6298,7 +6298,7 @@ RLKI_API inline void rlki_transmit_ack_tx(rlk_conn *conn, uint32_t len)
 
 /* The first `len` bytes of what was shown to the driver have left. False: none. A stream is up.
  */
-RLKI_INTO_CALLERS bool rlki_transmit_ack(rlk_conn *conn, size_t len)
+RLKI_API RLKI_INTO_CALLERS bool rlki_transmit_ack(rlk_conn *conn, size_t len)
 {
     uint32_t shown = conn->tx.handed - conn->tx.position;
     uint32_t acked = len < shown ? (uint32_t)len : shown;
@@ -6877,7 +6877,7 @@ RLKI_API inline bool rlki_receive_is_error(const rlk_conn *conn)
 }
 
 /* Makes the reply of its last token. What came in fragments is not in one place any more. */
-RLKI_INTO_CALLERS void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token,
+RLKI_API RLKI_INTO_CALLERS void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_token *token,
                                           rlk_reply *reply)
 {
     bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
@@ -8481,7 +8481,7 @@ RLKI_API unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *no
 
 /* Returns the number of the reply: of a script that had to use GET, and says so with its reply
  * (script.h), without that; *by_get is then true. */
-RLKI_INTO_CALLERS int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
+RLKI_API RLKI_INTO_CALLERS int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get)
 {
     *by_get = rlki_command_is_script(command) && reply->type == RLK_RESP_INTEGER &&
               reply->value <= RLKI_BY_GET - RLKI_NOT_OURS;
@@ -8538,13 +8538,13 @@ RLKI_API int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32
                               int32_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_APART_FOR_SIZE inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
+RLKI_API RLKI_APART_FOR_SIZE inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
 {
     return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
 }
 
 /* Returns the time duration_ms after the client's, without overflow. */
-RLKI_APART_FOR_SIZE inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+RLKI_API RLKI_APART_FOR_SIZE inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
 {
     return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
 }
@@ -9423,7 +9423,7 @@ RLKI_API void rlki_node_lock_refuse(rlk_node_lock *node, rlki_report *report);
 
 /* Another operation comes first: takes back the command that waits to be sent again, except an
  * undo. The answer to one that is under way is no vote any more. */
-RLKI_INTO_CALLERS void rlki_node_lock_renounce(rlk_node_lock *node)
+RLKI_API RLKI_INTO_CALLERS void rlki_node_lock_renounce(rlk_node_lock *node)
 {
     if ((node->flags & RLKI_NODE_RETRY) != 0 && node->request.tag != RLKI_RELEASE)
         (void)rlki_node_lock_abandon(node);
@@ -11660,7 +11660,7 @@ typedef struct rlki_tally {
 } rlki_tally;
 
 /* Counts the votes of a lock's nodes. */
-RLKI_INTO_CALLERS rlki_tally rlki_tally_of(const rlk_lock *lock)
+RLKI_API RLKI_INTO_CALLERS rlki_tally rlki_tally_of(const rlk_lock *lock)
 {
     rlki_tally tally = {0, 0, 0, 0, 0, 0, 0, 0};
     uint8_t *votes = (uint8_t *)&tally;
