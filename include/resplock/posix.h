@@ -114,10 +114,11 @@ typedef struct rlk_posix_client {
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_* (RLK_E_URL_TLS, RLK_E_URL_PLAIN: URL and options->tls don't agree),
- * RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
- * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed. After
- * RLK_E_LAYOUT that text is empty: library and program do not agree where it is.
+ * RLK_E_ARGUMENT (also: the init of options->tls has failed), RLK_E_BUFFER (credentials too long
+ * for RLK_NODE_TX: use rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE,
+ * RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
+ * rlk_posix_close is not needed. After RLK_E_LAYOUT that text is empty: library and program do not
+ * agree where it is.
  */
 #define rlk_posix_open(posix, url, ...)                                                            \
     rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)

@@ -104,6 +104,9 @@ RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot
  * the first attempt. A Unix socket stays as it is. The handshake counts as connect time. */
 RLK_API void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls);
 
+/* Returns the driver's side of TLS, for a backend's init: rlk_tls.driver. */
+RLK_API const rlk_tls_driver *rlk_socket_tls_driver(void);
+
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
  * each attempt and each address has its own, and so has a name that is being resolved. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);

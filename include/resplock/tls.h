@@ -135,10 +135,15 @@ typedef struct rlk_tls_calls {
     const char *(*error)(const void *session);
 } rlk_tls_calls;
 
-/* First member of each backend's struct. */
+/* The driver's side of TLS, between a connection and its descriptor. It is reached by the backend
+ * only, so that a program without one does not link it. */
+typedef struct rlk_tls_driver rlk_tls_driver;
+
+/* First member of each backend's struct. A backend's init sets all of it. */
 struct rlk_tls {
     const rlk_tls_calls *calls;
-    const char *server_name; /* of rlk_tls_config */
+    const rlk_tls_driver *driver; /* rlk_socket_tls_driver(); with RLK_NO_POSIX none */
+    const char *server_name;      /* of rlk_tls_config */
 };
 
 #ifdef __cplusplus

@@ -257,6 +257,9 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
 {
     rlk_result result = rlk_url_parse(&config->url, url);
 
+    if (options->tls != NULL && (options->tls->calls == NULL || options->tls->driver == NULL)) {
+        return RLK_E_ARGUMENT; /* its init has failed */
+    }
     if (result == RLK_OK && config->url.host != NULL && options->tls != NULL) {
         return RLK_E_URL_PLAIN; /* else nobody would notice that nothing is encrypted */
     }

@@ -879,6 +879,9 @@ rlk_result rlk_mbedtls_init(rlk_mbedtls *tls, const rlk_tls_config *config)
         config = &defaults;
     memset(tls, 0, sizeof *tls);
     tls->tls.calls = &mbed_calls;
+#ifndef RLK_NO_POSIX
+    tls->tls.driver = rlk_socket_tls_driver();
+#endif
     tls->tls.server_name = config->server_name;
     tls->insecure = config->insecure_any_certificate;
     tls->pinned = config->pin != NULL;

@@ -676,6 +676,9 @@ rlk_result rlk_openssl_init(rlk_openssl *tls, const rlk_tls_config *config)
         config = &defaults;
     memset(tls, 0, sizeof *tls);
     tls->tls.calls = &openssl_calls;
+#ifndef RLK_NO_POSIX
+    tls->tls.driver = rlk_socket_tls_driver();
+#endif
     tls->tls.server_name = config->server_name;
     tls->insecure = config->insecure_any_certificate;
     tls->pinned = config->pin != NULL;

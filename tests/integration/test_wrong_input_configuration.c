@@ -119,6 +119,24 @@ static void test_fault_126_url_is_refused_with_the_remedy(void **state)
     }
 }
 
+/* A backend whose init has failed, or was not called. */
+static void test_wrong_input_tls_backend(void **state)
+{
+    static const char *const urls[] = {"rediss://localhost", "redis://localhost", NOWHERE};
+    rlk_posix_options options;
+    rlk_tls tls;
+    size_t i;
+
+    (void)state;
+    memset(&options, 0, sizeof options);
+    memset(&tls, 0, sizeof tls);
+    options.tls = &tls;
+    for (i = 0; i < COUNT_OF(urls); i++) {
+        soil();
+        assert_open_refused(rlk_posix_open(&posix, urls[i], &options), RLK_E_ARGUMENT, "NULL");
+    }
+}
+
 /* The text names the field and what it takes. */
 static const char *limit_of(const rlk_posix_options *options)
 {
@@ -559,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_fault_126_url_is_refused_with_the_remedy, close_client),
+        cmocka_unit_test_teardown(test_wrong_input_tls_backend, close_client),
         cmocka_unit_test_teardown(test_wrong_input_options, close_client),
         cmocka_unit_test_teardown(test_wrong_input_buffers, close_client),
         cmocka_unit_test_teardown(test_wrong_input_buffer_for_credentials, close_client),

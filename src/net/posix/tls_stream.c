@@ -123,7 +123,7 @@ static bool tls_peer(const rlk_socket *sock, rlk_tls_peer *peer, char name[TLS_N
     return true;
 }
 
-rlk_tls_status rlki_tls_begin(rlk_socket *sock)
+static rlk_tls_status tls_begin(rlk_socket *sock)
 {
     const rlk_tls_calls *calls = sock->tls.backend->calls;
     char name[TLS_NAME_MAX + 1];
@@ -145,7 +145,7 @@ rlk_tls_status rlki_tls_begin(rlk_socket *sock)
     return calls->begin(sock->tls.session, &io, &peer);
 }
 
-void rlki_tls_end(rlk_socket *sock, bool notify)
+static void tls_end(rlk_socket *sock, bool notify)
 {
     if ((sock->tls.flags & RLKI_TLS_BEGUN) != 0) {
         bool up = (sock->tls.flags & RLKI_TLS_UP) != 0 && sock->tls.error == 0;
@@ -155,9 +155,9 @@ void rlki_tls_end(rlk_socket *sock, bool notify)
     sock->tls.flags = 0;
 }
 
-void rlki_tls_close(rlk_socket *sock)
+static void tls_close(rlk_socket *sock)
 {
-    rlki_tls_end(sock, false);
+    tls_end(sock, false);
     if (sock->tls.session != NULL) {
         sock->tls.backend->calls->close(sock->tls.session);
         sock->tls.session = NULL;
@@ -192,7 +192,7 @@ static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
     return tls_check(sock, status);
 }
 
-rlk_tls_status rlki_tls_handshake(rlk_socket *sock)
+static rlk_tls_status tls_handshake(rlk_socket *sock)
 {
     rlk_tls_status status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
 
@@ -271,7 +271,7 @@ static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
 }
 
 /* Reads first, so that what the replies set off leaves in the same call. */
-rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
+static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
 {
     unsigned flags = sock->tls.flags;
     rlk_tls_status status = RLK_TLS_DONE;
@@ -292,7 +292,7 @@ rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable
     return status;
 }
 
-rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+static rlk_tls_status tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
 {
     rlk_tls_status status;
 
@@ -322,7 +322,7 @@ static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status st
                : "the server hung up in the TLS handshake: is it a TLS port?";
 }
 
-rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
+static rlk_result tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
 {
     bool up = rlk_conn_get_state(sock->conn) != RLK_CONN_CONNECTING;
 
@@ -348,4 +348,14 @@ rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
     }
     rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
     return RLK_E_TLS;
+}
+
+/* ------------------------------------------------------------------------------------------ */
+
+const rlk_tls_driver *rlk_socket_tls_driver(void)
+{
+    static const rlk_tls_driver tls_driver = {tls_begin, tls_handshake, tls_transfer, tls_wait,
+                                              tls_end,   tls_close,     tls_result};
+
+    return &tls_driver;
 }
