@@ -23,6 +23,7 @@
 #ifndef RLK_NO_POSIX
 #include "resplock/socket.h"
 #include "resplock/posix.h"
+#include "resplock/adapter.h"
 #endif
 
 #endif

@@ -2591,10 +2591,15 @@ typedef struct rlk_tls_calls {
     const char *(*error)(const void *session);
 } rlk_tls_calls;
 
-/* First member of each backend's struct. */
+/* The driver's side of TLS, between a connection and its descriptor. It is reached by the backend
+ * only, so that a program without one does not link it. */
+typedef struct rlk_tls_driver rlk_tls_driver;
+
+/* First member of each backend's struct. A backend's init sets all of it. */
 struct rlk_tls {
     const rlk_tls_calls *calls;
-    const char *server_name; /* of rlk_tls_config */
+    const rlk_tls_driver *driver; /* rlk_socket_tls_driver(); with RLK_NO_POSIX none */
+    const char *server_name;      /* of rlk_tls_config */
 };
 
 #ifdef __cplusplus
@@ -2796,6 +2801,9 @@ RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot
  * the first attempt. A Unix socket stays as it is. The handshake counts as connect time. */
 RLK_API void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls);
 
+/* Returns the driver's side of TLS, for a backend's init: rlk_tls.driver. */
+RLK_API const rlk_tls_driver *rlk_socket_tls_driver(void);
+
 /* Returns the descriptor to poll, -1 if there is none. It may change with each call of _service:
  * each attempt and each address has its own, and so has a name that is being resolved. */
 RLK_API int rlk_socket_fd(const rlk_socket *sock);
@@ -2982,10 +2990,11 @@ typedef struct rlk_posix_client {
  * if it is another text when the client connects, operations end with RLK_E_DANGLING. `options` may
  * be NULL. It need not outlive the call, but its texts outlive the client.
  * RLK_OK, RLK_E_URL_* (RLK_E_URL_TLS, RLK_E_URL_PLAIN: URL and options->tls don't agree),
- * RLK_E_ARGUMENT, RLK_E_BUFFER (credentials too long for RLK_NODE_TX: use
- * rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE, RLK_E_LAYOUT. After an
- * error the client is closed, rlk_client_error() says why, and rlk_posix_close is not needed. After
- * RLK_E_LAYOUT that text is empty: library and program do not agree where it is.
+ * RLK_E_ARGUMENT (also: the init of options->tls has failed), RLK_E_BUFFER (credentials too long
+ * for RLK_NODE_TX: use rlk_posix_open_nodes with one node), RLK_E_TIMES, RLK_E_CLOCK, RLK_E_PIPE,
+ * RLK_E_LAYOUT. After an error the client is closed, rlk_client_error() says why, and
+ * rlk_posix_close is not needed. After RLK_E_LAYOUT that text is empty: library and program do not
+ * agree where it is.
  */
 #define rlk_posix_open(posix, url, ...)                                                            \
     rlki_posix_open((posix), (url), (__VA_ARGS__), sizeof(rlk_posix_client), RLK_LAYOUT)
@@ -3093,6 +3102,285 @@ RLK_API rlk_result rlk_posix_service(rlk_posix_client *posix, const struct pollf
 #ifdef __cplusplus
 }
 #endif
+
+#endif
+
+/* ==== include/resplock/adapter.h ====
+ *
+ * resplock/adapter.h: what all adapters of event loops have in common. Programs include the adapter
+ * of their loop: resplock/adapters/epoll.h, uv.h, libevent.h, glib.h, sdevent.h. This header is for
+ * who writes another one. Functions in headers only: a program without a loop has nothing of it.
+ *
+ * An adapter is a struct of the caller's with an rlk_adapter first, two functions
+ * (rlk_adapter_calls), and three for the application:
+ *
+ *     start    rlk_adapter_start; a timer of the loop, which calls rlk_adapter_turn;
+ *              rlk_adapter_update, for the first turn
+ *     update   rlk_adapter_update
+ *     stop     rlk_adapter_stop, and the end of the timer
+ *
+ * When the loop reports a descriptor, rlk_adapter_ready takes what it reports, and rlk_adapter_turn
+ * does the rest:
+ *
+ *     loop: a descriptor, or the timer
+ *       |
+ *       v           rlk_posix_service    on_event, for each event     rlk_posix_prepare, compare
+ *     turn --------> input, deadlines --> the application calls ----> bytes leave; poll(), timer()
+ *                                         what it wants
+ *
+ * A call of the application outside of a turn has the timer fire at once, so that its turn comes.
+ */
+#ifndef RESPLOCK_ADAPTER_H
+#define RESPLOCK_ADAPTER_H
+
+#ifdef RLKI_POSIX /* else socket.h has the error: no other follows */
+
+#include <errno.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most events of one turn. The others come in the next, so that an application whose calls end at
+ * once can't keep the loop from its other work. */
+#ifndef RLK_ADAPTER_EVENTS
+#define RLK_ADAPTER_EVENTS 64
+#endif
+
+/* Where a loop refuses a descriptor (no memory, a limit), the client serves it without, this often,
+ * and asks the loop again. */
+#define RLK_ADAPTER_RETRY_MS 100
+
+/*
+ * Receives the events of all locks of a client, from the loop's own turn, and never from within a
+ * call of the application. In it the application may call all of the library, blocking calls too,
+ * which keep the loop waiting. In particular it may:
+ * - close a lock (rlk_lock_close), then free it;
+ * - close the client (rlk_posix_close), then free it;
+ * - stop the adapter, then free it: with libuv in the hook that rlk_uv_stop calls;
+ * - start the adapter again, for the same client or another.
+ * After a stop or a close no other event comes, not even one that waited already.
+ */
+typedef void (*rlk_event_hook)(void *app, const rlk_event *event);
+
+typedef struct rlk_adapter rlk_adapter;
+
+/* What an adapter does with its loop. */
+typedef struct rlk_adapter_calls {
+    /* Polls `fd` for `events` (POLLIN, POLLOUT or both) for this slot from now on; 0: no longer,
+     * which must work at once, and where it is not polled. False: the loop refuses. */
+    bool (*poll)(rlk_adapter *adapter, unsigned slot, int fd, short events);
+    /* Has rlk_adapter_turn called once, after this time from now on, in place of the time before.
+     * 0: soon, but not from within this call; -1: not at all. */
+    void (*timer)(rlk_adapter *adapter, int timeout_ms);
+} rlk_adapter_calls;
+
+/* Fields are private. */
+struct rlk_adapter {
+    rlk_loop loop; /* first */
+    const rlk_adapter_calls *calls;
+    rlk_posix_client *client; /* NULL: stopped, or the client is closed */
+    rlk_event_hook on_event;
+    void *app;
+    bool *ended; /* in a turn: set by whatever ends the adapter's work; NULL: in none */
+    /* What the loop polls, by slot. events 0 with a descriptor: the loop has refused it. */
+    struct pollfd polled[RLK_MAX_FDS];
+};
+
+/* Stops polling what is polled for a slot. */
+static inline void rlki_adapter_forget(rlk_adapter *adapter, unsigned slot)
+{
+    struct pollfd *polled = &adapter->polled[slot];
+
+    if (polled->fd >= 0) {
+        (void)adapter->calls->poll(adapter, slot, polled->fd, 0);
+    }
+    polled->fd = -1;
+    polled->events = 0;
+    polled->revents = 0;
+}
+
+/* Ends the work for the client, and the turn that it ends in. */
+static inline void rlki_adapter_end(rlk_adapter *adapter)
+{
+    unsigned i;
+
+    for (i = 0; i < RLK_MAX_FDS; i++) {
+        rlki_adapter_forget(adapter, i);
+    }
+    adapter->calls->timer(adapter, -1);
+    adapter->client = NULL;
+    if (adapter->ended != NULL) {
+        *adapter->ended = true;
+        adapter->ended = NULL;
+    }
+}
+
+static inline void rlki_adapter_changed(rlk_loop *loop)
+{
+    rlk_adapter *adapter = (rlk_adapter *)(void *)loop; /* its first member */
+
+    if (adapter->ended == NULL) { /* else the turn that it comes in prepares */
+        adapter->calls->timer(adapter, 0);
+    }
+}
+
+static inline void rlki_adapter_closing(rlk_loop *loop, unsigned slot, int fd)
+{
+    (void)fd;
+    rlki_adapter_forget((rlk_adapter *)(void *)loop, slot);
+}
+
+static inline void rlki_adapter_closed(rlk_loop *loop)
+{
+    rlki_adapter_end((rlk_adapter *)(void *)loop);
+}
+
+/*
+ * Begins; rlk_adapter_update has the first turn come. 0, or a negative errno: -EBUSY: the
+ * client has a loop already; -EINVAL: it is not open, or of the parent of this process, or a
+ * pointer is NULL.
+ */
+static inline int rlk_adapter_start(rlk_adapter *adapter, const rlk_adapter_calls *calls,
+                                    rlk_posix_client *client, rlk_event_hook on_event, void *app)
+{
+    static const rlk_loop_calls loop_calls = {rlki_adapter_changed, rlki_adapter_closing,
+                                              rlki_adapter_closed};
+    rlk_result result;
+    unsigned i;
+
+    memset(adapter, 0, sizeof *adapter);
+    adapter->loop.calls = &loop_calls;
+    adapter->calls = calls;
+    adapter->on_event = on_event;
+    adapter->app = app;
+    for (i = 0; i < RLK_MAX_FDS; i++) {
+        adapter->polled[i].fd = -1;
+    }
+    if (client == NULL || on_event == NULL) {
+        return -EINVAL;
+    }
+    result = rlk_posix_set_loop(client, &adapter->loop);
+    if (result != RLK_OK) {
+        return result == RLK_E_STATE ? -EBUSY : -EINVAL;
+    }
+    adapter->client = client;
+    return 0;
+}
+
+/* THE comparison: what the client wants, slot by slot, and what the loop polls. */
+static inline void rlki_adapter_compare(rlk_adapter *adapter)
+{
+    struct pollfd all[RLK_MAX_FDS];
+    int timeout_ms;
+    unsigned i;
+    unsigned slots;
+    bool refused = false;
+
+    (void)rlk_posix_prepare(adapter->client, all, RLK_MAX_FDS, &timeout_ms);
+    slots = rlk_posix_slots(adapter->client);
+    for (i = 0; i < slots; i++) {
+        struct pollfd *polled = &adapter->polled[i];
+        short events;
+        int fd = rlk_posix_fd(adapter->client, i, &events);
+
+        if (polled->fd == fd && (fd < 0 || polled->events == events)) {
+            continue;
+        }
+        if (polled->fd != fd) {
+            rlki_adapter_forget(adapter, i);
+        }
+        if (fd < 0) {
+            continue;
+        }
+        polled->fd = fd;
+        if (adapter->calls->poll(adapter, i, fd, events)) {
+            polled->events = events;
+        } else {
+            polled->events = 0;
+            polled->revents = POLLIN | POLLOUT;
+            refused = true;
+        }
+    }
+    if (refused && (timeout_ms < 0 || timeout_ms > RLK_ADAPTER_RETRY_MS)) {
+        timeout_ms = RLK_ADAPTER_RETRY_MS;
+    }
+    adapter->calls->timer(adapter, timeout_ms);
+}
+
+/* Takes what the loop reports of a slot: POLLIN, POLLOUT, POLLERR, POLLHUP. A turn must follow. */
+static inline void rlk_adapter_ready(rlk_adapter *adapter, unsigned slot, short revents)
+{
+    adapter->polled[slot].revents = (short)(adapter->polled[slot].revents | revents);
+}
+
+/*
+ * A turn: from the loop only, never from within a call of the application. May end with the adapter
+ * stopped, or freed: touch nothing of it afterwards. Does nothing where it was stopped, and from
+ * within another turn of the same adapter. In a forked child it closes the client.
+ */
+static inline void rlk_adapter_turn(rlk_adapter *adapter)
+{
+    rlk_posix_client *client = adapter->client;
+    bool ended = false;
+    rlk_event event;
+    unsigned i;
+
+    if (client == NULL || adapter->ended != NULL) {
+        return;
+    }
+    adapter->ended = &ended;
+    if (rlk_posix_service(client, adapter->polled, RLK_MAX_FDS) != RLK_OK) {
+        rlk_posix_close(client); /* of a parent: what the loop polls is the parent's */
+        if (!ended) {            /* closed already, by rlk_client_close alone */
+            rlki_adapter_end(adapter);
+        }
+        return;
+    }
+    for (i = 0; i < RLK_MAX_FDS; i++) {
+        adapter->polled[i].revents = 0;
+    }
+    for (i = 0; i < RLK_ADAPTER_EVENTS && rlk_client_next_event(&client->client, &event); i++) {
+        adapter->on_event(adapter->app, &event);
+        if (ended) {
+            return;
+        }
+    }
+    rlki_adapter_compare(adapter);
+    adapter->ended = NULL;
+}
+
+/* Has a turn come soon, as any call of the library has: for what the library does not see, such as
+ * a suspend that has ended. Harmless after a stop. */
+static inline void rlk_adapter_update(rlk_adapter *adapter)
+{
+    if (adapter->client != NULL) {
+        rlki_adapter_changed(&adapter->loop);
+    }
+}
+
+/* Ends: no call of the loop comes any more, and no event. The client and its connections stay as
+ * they are. In a forked child it closes the client. Harmless after a stop, and after the client. */
+static inline void rlk_adapter_stop(rlk_adapter *adapter)
+{
+    rlk_posix_client *client = adapter->client;
+
+    if (client == NULL) {
+        return;
+    }
+    if (rlk_posix_set_loop(client, NULL) == RLK_OK) {
+        rlki_adapter_end(adapter);
+    } else {
+        rlk_posix_close(client);
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* RLKI_POSIX */
 
 #endif
 
@@ -16871,27 +17159,64 @@ static inline bool rlki_tls_goes_on(rlk_tls_status status)
     return status <= RLK_TLS_WANT_WRITE;
 }
 
+/* tls_stream.c, which only a backend's rlk_tls names. */
+struct rlk_tls_driver {
+    rlk_tls_status (*begin)(rlk_socket *sock);
+    rlk_tls_status (*handshake)(rlk_socket *sock);
+    rlk_tls_status (*transfer)(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms);
+    rlk_tls_status (*wait)(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len);
+    void (*end)(rlk_socket *sock, bool notify);
+    void (*close)(rlk_socket *sock);
+    rlk_result (*result)(rlk_socket *sock, rlk_tls_status status, int *error);
+};
+
 /* Begins TLS on the descriptor. FAILED: no memory is left. */
-RLKI_API rlk_tls_status rlki_tls_begin(rlk_socket *sock);
+static inline rlk_tls_status rlki_tls_begin(rlk_socket *sock)
+{
+    return sock->tls.backend->driver->begin(sock);
+}
 
 /* Goes on with the handshake. */
-RLKI_API rlk_tls_status rlki_tls_handshake(rlk_socket *sock);
+static inline rlk_tls_status rlki_tls_handshake(rlk_socket *sock)
+{
+    return sock->tls.backend->driver->handshake(sock);
+}
 
 /* Reads, then writes, what goes without waiting. */
-RLKI_API rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms);
+static inline rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable,
+                                               int64_t now_ms)
+{
+    return sock->tls.backend->driver->transfer(sock, readable, writeable, now_ms);
+}
 
-/* Reads at most `cap` bytes; its first recv waits. The bytes are for rlki_tls_take. */
-RLKI_API rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len);
+/* Reads at most `cap` bytes; its first recv waits. The bytes are for rlki_socket_take. */
+static inline rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+{
+    return sock->tls.backend->driver->wait(sock, room, cap, len);
+}
 
-/* Ends TLS on the descriptor, which is open yet. notify: says so to the peer. */
-RLKI_API void rlki_tls_end(rlk_socket *sock, bool notify);
+/* Ends TLS on the descriptor, which is open yet, if there is TLS. notify: says so to the peer. */
+static inline void rlki_tls_end(rlk_socket *sock, bool notify)
+{
+    if (rlki_tls_is_on(sock)) {
+        sock->tls.backend->driver->end(sock, notify);
+    }
+}
 
-/* Gives the session back, without a word to the peer. */
-RLKI_API void rlki_tls_close(rlk_socket *sock);
+/* Gives the session back, without a word to the peer, if there is TLS. */
+static inline void rlki_tls_close(rlk_socket *sock)
+{
+    if (rlki_tls_is_on(sock)) {
+        sock->tls.backend->driver->close(sock);
+    }
+}
 
 /* Has the connection keep the words for how TLS has ended. Returns the result, and errno where that
  * says more. */
-RLKI_API rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error);
+static inline rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
+{
+    return sock->tls.backend->driver->result(sock, status, error);
+}
 
 #endif
 
@@ -17019,7 +17344,7 @@ static bool tls_peer(const rlk_socket *sock, rlk_tls_peer *peer, char name[TLS_N
     return true;
 }
 
-rlk_tls_status rlki_tls_begin(rlk_socket *sock)
+static rlk_tls_status tls_begin(rlk_socket *sock)
 {
     const rlk_tls_calls *calls = sock->tls.backend->calls;
     char name[TLS_NAME_MAX + 1];
@@ -17041,7 +17366,7 @@ rlk_tls_status rlki_tls_begin(rlk_socket *sock)
     return calls->begin(sock->tls.session, &io, &peer);
 }
 
-void rlki_tls_end(rlk_socket *sock, bool notify)
+static void tls_end(rlk_socket *sock, bool notify)
 {
     if ((sock->tls.flags & RLKI_TLS_BEGUN) != 0) {
         bool up = (sock->tls.flags & RLKI_TLS_UP) != 0 && sock->tls.error == 0;
@@ -17051,9 +17376,9 @@ void rlki_tls_end(rlk_socket *sock, bool notify)
     sock->tls.flags = 0;
 }
 
-void rlki_tls_close(rlk_socket *sock)
+static void tls_close(rlk_socket *sock)
 {
-    rlki_tls_end(sock, false);
+    tls_end(sock, false);
     if (sock->tls.session != NULL) {
         sock->tls.backend->calls->close(sock->tls.session);
         sock->tls.session = NULL;
@@ -17088,7 +17413,7 @@ static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
     return tls_check(sock, status);
 }
 
-rlk_tls_status rlki_tls_handshake(rlk_socket *sock)
+static rlk_tls_status tls_handshake(rlk_socket *sock)
 {
     rlk_tls_status status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
 
@@ -17167,7 +17492,7 @@ static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
 }
 
 /* Reads first, so that what the replies set off leaves in the same call. */
-rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
+static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
 {
     unsigned flags = sock->tls.flags;
     rlk_tls_status status = RLK_TLS_DONE;
@@ -17188,7 +17513,7 @@ rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable
     return status;
 }
 
-rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
+static rlk_tls_status tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
 {
     rlk_tls_status status;
 
@@ -17218,7 +17543,7 @@ static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status st
                : "the server hung up in the TLS handshake: is it a TLS port?";
 }
 
-rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
+static rlk_result tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
 {
     bool up = rlk_conn_get_state(sock->conn) != RLK_CONN_CONNECTING;
 
@@ -17244,6 +17569,16 @@ rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
     }
     rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
     return RLK_E_TLS;
+}
+
+/* ------------------------------------------------------------------------------------------ */
+
+const rlk_tls_driver *rlk_socket_tls_driver(void)
+{
+    static const rlk_tls_driver tls_driver = {tls_begin, tls_handshake, tls_transfer, tls_wait,
+                                              tls_end,   tls_close,     tls_result};
+
+    return &tls_driver;
 }
 
 /* ==== src/net/posix/socket.c ====
@@ -18507,6 +18842,9 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
 {
     rlk_result result = rlk_url_parse(&config->url, url);
 
+    if (options->tls != NULL && (options->tls->calls == NULL || options->tls->driver == NULL)) {
+        return RLK_E_ARGUMENT; /* its init has failed */
+    }
     if (result == RLK_OK && config->url.host != NULL && options->tls != NULL) {
         return RLK_E_URL_PLAIN; /* else nobody would notice that nothing is encrypted */
     }

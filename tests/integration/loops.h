@@ -1,0 +1,757 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * loops.h: the trouble that each adapter of an event loop goes through, the same for all. A test of
+ * one loop has a loop_driver, and is loops_main(&driver). Adapters, clients and locks are pieces of
+ * memory of their own, which are freed as soon as the rules permit, so that valgrind and the
+ * address sanitizer see what is used later.
+ */
+#ifndef TEST_LOOPS_H
+#define TEST_LOOPS_H
+
+#include "child.h"
+#include "nodes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What differs from loop to loop. */
+typedef struct loop_driver {
+    void (*open)(void);  /* makes the loop */
+    void (*close)(void); /* frees it */
+    /* Starts the adapter over this memory of `size` bytes. */
+    size_t size;
+    int (*start)(void *adapter, rlk_posix_client *client, rlk_event_hook on_event, void *app);
+    void (*update)(void *adapter);
+    /* Stops it. The memory may be freed when it returns, or, of a loop with `late`, when it calls
+     * stopped(app), from the loop. */
+    void (*stop)(void *adapter, void (*stopped)(void *app));
+    bool late;
+    /* Waits for whatever the loop polls, at most so long, and handles it. */
+    void (*turn)(int ms);
+} loop_driver;
+
+static const loop_driver *driver;
+
+/* ---- One client in the loop -------------------------------------------------------------- */
+
+#define SIDE_KEY   "key"
+#define SIDE_LOCKS 1000
+
+typedef struct side side;
+struct side {
+    rlk_posix_client *client;
+    rlk_lock *lock;
+    void *adapter;
+    bool stopped; /* by a `late` loop */
+    void (*then)(side *s, const rlk_event *event);
+    int events;
+    int acquired;
+    int released;
+    int lost;
+    int failed;     /* results that were not RLK_OK */
+    rlk_event last; /* of any but RLK_EV_WAITING and RLK_EV_SETTLED */
+};
+
+static bool calling;  /* the test is in a call of the library */
+static int64_t began; /* of the last call */
+
+#define CALL(expression) call_ends((calling = true, began = support_now_ms(), (expression)))
+
+static rlk_result call_ends(rlk_result result)
+{
+    calling = false;
+    return result;
+}
+
+static void side_event(void *app, const rlk_event *event)
+{
+    side *s = (side *)app;
+
+    assert_false(calling); /* events come from the loop's own turn */
+    if (event->type == RLK_EV_WAITING || event->type == RLK_EV_SETTLED)
+        return;
+    s->events++;
+    s->last = *event;
+    s->acquired += event->type == RLK_EV_ACQUIRED;
+    s->lost += event->type == RLK_EV_LOST;
+    s->failed += event->type == RLK_EV_RESULT && event->result != RLK_OK;
+    s->released += event->type == RLK_EV_RESULT && event->operation == RLK_OP_RELEASE &&
+                   event->result == RLK_OK;
+    if (s->then != NULL)
+        s->then(s, event);
+}
+
+static void side_stopped(void *app)
+{
+    ((side *)app)->stopped = true;
+}
+
+static void side_start(side *s)
+{
+    s->adapter = malloc(driver->size);
+    assert_non_null(s->adapter);
+    memset(s->adapter, 0xa5, driver->size);
+    assert_int_equal(CALL(driver->start(s->adapter, s->client, side_event, s)), 0);
+}
+
+/* A client with a lock, in the loop. */
+static void side_open(side *s, const char *url, const rlk_posix_options *options,
+                      const rlk_lock_config *config)
+{
+    memset(s, 0, sizeof *s);
+    s->client = (rlk_posix_client *)malloc(sizeof *s->client);
+    s->lock = (rlk_lock *)malloc(sizeof *s->lock);
+    assert_result(rlk_posix_open(s->client, url, options), RLK_OK);
+    assert_result(rlk_lock_init(s->lock, &s->client->client, SIDE_KEY, config), RLK_OK);
+    side_start(s);
+}
+
+/* Bounded waiting in the loop. */
+#define loop_until(condition) loop_until_within(condition, 10000)
+#define loop_until_within(condition, ms)                                                           \
+    do {                                                                                           \
+        int64_t loop_until_end = support_now_ms() + scaled(ms);                                    \
+        while (!(condition)) {                                                                     \
+            if (support_now_ms() > loop_until_end)                                                 \
+                support_fail("never came: %s", #condition);                                        \
+            driver->turn(20);                                                                      \
+        }                                                                                          \
+    } while (0)
+
+static void loop_for(int64_t ms)
+{
+    int64_t end = support_now_ms() + ms;
+
+    while (support_now_ms() < end)
+        driver->turn((int)(end - support_now_ms()) + 1);
+}
+
+static void adapter_free(side *s)
+{
+    s->stopped = false;
+    driver->stop(s->adapter, side_stopped);
+    if (driver->late)
+        loop_until(s->stopped);
+    free(s->adapter);
+    s->adapter = NULL;
+}
+
+static void client_free(side *s)
+{
+    if (s->lock != NULL)
+        (void)CALL(rlk_lock_close(s->lock));
+    free(s->lock);
+    rlk_posix_close(s->client);
+    free(s->client);
+    s->lock = NULL;
+    s->client = NULL;
+}
+
+static void side_close(side *s)
+{
+    adapter_free(s);
+    client_free(s);
+    driver->close();
+}
+
+static server *loop_server(bool tcp)
+{
+    server_config config;
+
+    memset(&config, 0, sizeof config);
+    config.tcp = tcp;
+    driver->open();
+    return server_start(&config);
+}
+
+static bool side_ready(const side *s)
+{
+    return rlk_conn_get_state(rlk_client_conn(&s->client->client, 0)) == RLK_CONN_READY;
+}
+
+/* The call is answered well before anything else would have the client served. */
+static void assert_prompt(void)
+{
+    assert_between(support_now_ms() - began, 0, scaled(1000));
+}
+
+static void acquire(side *s)
+{
+    int before = s->acquired;
+
+    assert_result(CALL(rlk_acquire_start(s->lock, 8000)), RLK_PENDING);
+    loop_until(s->acquired > before);
+    assert_true(rlk_is_held(s->lock));
+    assert_prompt();
+}
+
+static void release(side *s)
+{
+    int before = s->released;
+
+    assert_result(CALL(rlk_release_start(s->lock)), RLK_PENDING);
+    loop_until(s->released > before);
+    assert_prompt();
+}
+
+/* ---- The trouble ------------------------------------------------------------------------- */
+
+/* Calls from outside of the loop's turns, where nothing else goes on: the loop wakes each time.
+ */
+static void test_loop_calls_from_anywhere(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+    int i;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    for (i = 0; i < 3; i++) {
+        acquire(&s);
+        loop_for(i == 1 ? 300 : 0); /* idle: nothing is due for long */
+        release(&s);
+        assert_int_equal(server_integer(redis, "EXISTS key"), 0);
+    }
+    driver->update(s.adapter); /* harmless */
+    loop_for(10);
+    assert_int_equal(s.events, 6);
+    side_close(&s);
+}
+
+/* An idle client leaves the loop alone; so does one that waits. */
+static void test_loop_sleeps(void **state)
+{
+    server *redis = loop_server(false);
+    side s;
+    clock_t cpu;
+
+    (void)state;
+    side_open(&s, server_url(redis), NULL, NULL);
+    loop_until(side_ready(&s));
+    server_do(redis, "SET key somebody");
+    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    loop_for(200);
+    cpu = clock();
+    loop_for(700);
+    assert_between((clock() - cpu) / (CLOCKS_PER_SEC / 1000), 0, 300);
+    assert_int_equal(server_integer(redis, "DEL key"), 1); /* notified of by a push */
+    loop_until_within(s.acquired == 1, 1000);
+    side_close(&s);
+}
+
+/* The key of a lock that is held is deleted. */
+static void test_loop_lock_deleted(void **state)
+{
+    server *redis = loop_server(false);
+    side s;
+
+    (void)state;
+    side_open(&s, server_url(redis), NULL, NULL);
+    acquire(&s);
+    loop_for(2 * RLK_WATCH_AFTER_MS); /* the compare that begins the watch, by the timer */
+    assert_int_equal(server_integer(redis, "DEL key"), 1);
+    loop_until_within(s.lost == 1, 1000);
+    assert_int_equal(s.last.lost_cause, RLK_LOST_DELETED);
+    side_close(&s);
+}
+
+static void test_loop_server_restarted(void **state)
+{
+    server *redis = loop_server(true);
+    rlk_lock_config config = config_renewing(30000);
+    side s;
+    int i;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, &config);
+    for (i = 0; i < 3; i++) {
+        acquire(&s);
+        server_kill(redis);
+        loop_for(i * 60);
+        server_restart(redis, false);
+        loop_until(s.lost == i + 1);
+        assert_int_equal(s.last.lost_cause, RLK_LOST_DELETED);
+    }
+    server_do(redis, "SET key somebody");
+    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    loop_for(50);
+    server_kill(redis);
+    loop_for(100);
+    server_restart(redis, false);
+    loop_until(s.acquired == 4);
+    side_close(&s);
+}
+
+/* Each connection is new, with a descriptor that most often has the number of the one before. */
+static void test_loop_connections_killed(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+    int same = 0;
+    int i;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    for (i = 0; i < 10; i++) {
+        short events;
+        int before;
+
+        acquire(&s);
+        before = rlk_posix_fd(s.client, 0, &events);
+        assert_true(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes") >= 1);
+        loop_for(i % 2 == 0 ? 0 : 20);
+        release(&s);
+        same += rlk_posix_fd(s.client, 0, &events) == before;
+    }
+    assert_true(same > 0); /* else this test tests less than it says */
+    side_close(&s);
+}
+
+/* A server that does not answer is left when its time is over, and found again. */
+static void test_loop_server_suspended(void **state)
+{
+    server *redis = loop_server(true);
+    rlk_posix_options options;
+    rlk_lock_config config;
+    side s;
+
+    (void)state;
+    memset(&options, 0, sizeof options);
+    memset(&config, 0, sizeof config);
+    options.response_timeout_ms = 300;
+    options.settle_timeout_ms = 400;
+    config.ttl_ms = scaled(1200);
+    side_open(&s, server_tcp_url(redis), &options, &config);
+    acquire(&s);
+    server_pause(redis);
+    loop_until(s.lost == 1); /* its time is over: nobody has to notify it */
+    assert_int_equal(s.last.lost_cause, RLK_LOST_EXPIRED);
+    assert_between(support_now_ms() - began, config.ttl_ms / 2, config.ttl_ms + scaled(300));
+    assert_result(CALL(rlk_acquire_start(s.lock, 700)), RLK_PENDING);
+    loop_until(s.failed == 1);
+    assert_between(support_now_ms() - began, 600, 700 + 400 + scaled(500));
+    assert_int_equal(s.last.operation, RLK_OP_ACQUIRE);
+    server_resume(redis);
+    acquire(&s);
+    release(&s);
+    side_close(&s);
+}
+
+/* A connect that fails is an answer, and is tried again. */
+static void test_loop_dead_port(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+
+    (void)state;
+    server_kill(redis);
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    assert_result(CALL(rlk_acquire_start(s.lock, RLK_TRY)), RLK_PENDING);
+    loop_until(s.events == 1);
+    assert_int_equal(s.last.result, RLK_E_CONNECT);
+    assert_prompt();
+    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    loop_for(300);
+    server_restart(redis, false);
+    loop_until(s.acquired == 1);
+    side_close(&s);
+}
+
+/* ---- Many ---- */
+
+static void release_it(side *s, const rlk_event *event)
+{
+    (void)s;
+    if (event->type == RLK_EV_ACQUIRED)
+        assert_result(rlk_release_start(event->lock), RLK_PENDING);
+}
+
+static void test_loop_thousand_locks(void **state)
+{
+    static rlk_lock locks[SIDE_LOCKS];
+    static char keys[SIDE_LOCKS][16];
+    server *redis = loop_server(false);
+    side s;
+    int i;
+
+    (void)state;
+    side_open(&s, server_url(redis), NULL, NULL);
+    s.then = release_it;
+    for (i = 0; i < SIDE_LOCKS; i++) {
+        snprintf(keys[i], sizeof keys[i], "many:%d", i);
+        assert_result(rlk_lock_init(&locks[i], &s.client->client, keys[i], NULL), RLK_OK);
+        assert_result(CALL(rlk_acquire_start(&locks[i], RLK_FOREVER)), RLK_PENDING);
+    }
+    loop_until(s.released == SIDE_LOCKS);
+    assert_int_equal(s.acquired, SIDE_LOCKS);
+    assert_int_equal(s.events, 2 * SIDE_LOCKS);
+    assert_int_equal(server_integer(redis, "DBSIZE"), 0);
+    side_close(&s);
+}
+
+/* Three clients want one lock, on one server. */
+static void test_loop_several_clients(void **state)
+{
+    server *redis = loop_server(true);
+    side sides[3];
+    int i;
+
+    (void)state;
+    for (i = 0; i < 3; i++)
+        side_open(&sides[i], server_tcp_url(redis), NULL, NULL);
+    for (i = 0; i < 3; i++) {
+        sides[i].then = release_it;
+        assert_result(CALL(rlk_acquire_start(sides[i].lock, RLK_FOREVER)), RLK_PENDING);
+    }
+    loop_until(sides[0].released + sides[1].released + sides[2].released == 3);
+    for (i = 0; i < 3; i++)
+        sides[i].then = NULL;
+    assert_true(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes") >= 3);
+    adapter_free(&sides[1]); /* the others go on */
+    client_free(&sides[1]);
+    acquire(&sides[0]);
+    release(&sides[0]);
+    adapter_free(&sides[0]);
+    client_free(&sides[0]);
+    acquire(&sides[2]);
+    side_close(&sides[2]);
+}
+
+/* Several nodes: a slot each. */
+static void test_loop_quorum(void **state)
+{
+    static nodes set;
+    side s;
+    int i;
+
+    (void)state;
+    driver->open();
+    nodes_start(&set, 3, NULL, NULL);
+    memset(&s, 0, sizeof s);
+    s.client = &set.posix;
+    s.lock = (rlk_lock *)malloc(sizeof *s.lock);
+    assert_result(rlk_lock_init(s.lock, &s.client->client, SIDE_KEY, NULL), RLK_OK);
+    side_start(&s);
+    for (i = 0; i < 3; i++) {
+        acquire(&s);
+        server_kill(set.servers[i]);
+        loop_for(20);
+        release(&s);
+        server_restart(set.servers[i], false);
+        loop_until(nodes_ready(&set));
+    }
+    adapter_free(&s);
+    (void)CALL(rlk_lock_close(s.lock));
+    free(s.lock);
+    nodes_close(&set);
+    driver->close();
+}
+
+/* ---- From within the handler ---- */
+
+static void close_lock(side *s, const rlk_event *event)
+{
+    assert_ptr_equal(event->lock, s->lock);
+    (void)rlk_lock_close(s->lock);
+    free(s->lock);
+    s->lock = NULL;
+}
+
+/* The lock of the event is closed and freed; the client goes on. */
+static void test_loop_handler_closes_the_lock(void **state)
+{
+    server *redis = loop_server(false);
+    rlk_lock other;
+    side s;
+
+    (void)state;
+    side_open(&s, server_url(redis), NULL, NULL);
+    s.then = close_lock;
+    assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+    loop_until(s.acquired == 1);
+    s.then = NULL;
+    loop_for(20);
+    assert_int_equal(server_integer(redis, "EXISTS key"), 1); /* as rlk_lock_close says */
+    assert_result(rlk_lock_init(&other, &s.client->client, "other", NULL), RLK_OK);
+    assert_result(CALL(rlk_acquire_start(&other, 8000)), RLK_PENDING);
+    loop_until(s.acquired == 2);
+    assert_int_equal(s.events, 2);
+    (void)rlk_lock_close(&other);
+    side_close(&s);
+}
+
+static void close_all(side *s, const rlk_event *event)
+{
+    (void)event;
+    (void)rlk_lock_close(s->lock);
+    free(s->lock);
+    s->lock = NULL;
+    rlk_posix_close(s->client);
+    memset(s->client, 0xa5, sizeof *s->client);
+    free(s->client);
+    s->client = NULL;
+}
+
+static void stop_it(side *s, const rlk_event *event)
+{
+    (void)event;
+    driver->stop(s->adapter, side_stopped);
+    if (!driver->late) {
+        memset(s->adapter, 0xa5, driver->size);
+        free(s->adapter);
+        s->adapter = NULL;
+    }
+}
+
+static void close_all_and_stop(side *s, const rlk_event *event)
+{
+    close_all(s, event);
+    stop_it(s, event);
+}
+
+static void stop_and_close_all(side *s, const rlk_event *event)
+{
+    stop_it(s, event);
+    close_all(s, event);
+}
+
+/* Client and adapter end in the handler, in any order, while more events wait. */
+static void test_loop_handler_closes_all(void **state)
+{
+    static void (*const ways[])(side *, const rlk_event *) = {close_all, close_all_and_stop,
+                                                              stop_and_close_all};
+    server *redis = loop_server(false);
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(ways)); i++) {
+        rlk_lock more[4];
+        side s;
+        int k;
+
+        server_do(redis, "FLUSHALL");
+        side_open(&s, server_url(redis), NULL, NULL);
+        loop_until(side_ready(&s));
+        assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+        for (k = 0; k < 4; k++) {
+            assert_result(rlk_lock_init(&more[k], &s.client->client, "abcd" + k, NULL), RLK_OK);
+            assert_result(CALL(rlk_acquire_start(&more[k], 8000)), RLK_PENDING);
+        }
+        s.then = ways[i];
+        loop_until(s.client == NULL);
+        loop_for(30);
+        assert_int_equal(s.events, 1);
+        if (s.adapter != NULL && ways[i] == close_all)
+            driver->stop(s.adapter, side_stopped);
+        if (driver->late)
+            loop_until(s.stopped);
+        free(s.adapter);
+    }
+    driver->close();
+}
+
+static void block_in_handler(side *s, const rlk_event *event)
+{
+    rlk_lock other;
+
+    s->then = NULL;
+    if (event->type != RLK_EV_ACQUIRED)
+        return;
+    assert_result(rlk_lock_init(&other, &s->client->client, "other", NULL), RLK_OK);
+    assert_result(rlk_acquire(&other, 5000), RLK_OK);
+    assert_result(rlk_release(&other), RLK_OK);
+    (void)rlk_lock_close(&other);
+    (void)rlk_client_reset(&s->client->client); /* and another descriptor */
+    assert_result(rlk_release(s->lock), RLK_OK);
+}
+
+/* Blocking calls, in the handler and beside the loop, change descriptors behind its back. */
+static void test_loop_beside_blocking_calls(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    s.then = block_in_handler;
+    assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+    loop_until(s.acquired == 1);
+    assert_false(rlk_is_held(s.lock));
+    assert_int_equal(server_integer(redis, "DBSIZE"), 0);
+    assert_result(CALL(rlk_acquire(s.lock, 5000)), RLK_OK);
+    assert_int_equal(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes"), 1);
+    assert_result(CALL(rlk_release(s.lock)), RLK_OK);
+    loop_for(20);
+    acquire(&s);
+    release(&s);
+    side_close(&s);
+}
+
+static void acquire_again(side *s, const rlk_event *event)
+{
+    if (event->type == RLK_EV_ACQUIRED)
+        assert_result(rlk_release_start(s->lock), RLK_PENDING);
+    else if (s->acquired < 200)
+        assert_result(rlk_acquire_start(s->lock, 8000), RLK_PENDING);
+}
+
+/* The handler begins the next operation: the loop needs nothing else to go on. */
+static void test_loop_handler_goes_on(void **state)
+{
+    server *redis = loop_server(false);
+    side s;
+
+    (void)state;
+    side_open(&s, server_url(redis), NULL, NULL);
+    s.then = acquire_again;
+    assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+    loop_until(s.released == 200);
+    assert_int_equal(s.events, 400);
+    side_close(&s);
+}
+
+/* ---- Stop and start ---- */
+
+static void test_loop_stopped_and_started(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+    int i;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    for (i = 0; i < 3; i++) {
+        void *again;
+
+        acquire(&s);
+        again = malloc(driver->size);
+        assert_int_equal(driver->start(again, s.client, side_event, &s), -EBUSY);
+        free(again);
+        adapter_free(&s);
+        assert_result(CALL(rlk_release(s.lock)), RLK_OK); /* without a loop */
+        loop_for(10);
+        if (i == 1)
+            server_restart(redis, false);
+        side_start(&s);
+        acquire(&s);
+        release(&s);
+        assert_int_equal(s.events, 3 * i + 3);
+    }
+    side_close(&s);
+}
+
+static void test_loop_refuses(void **state)
+{
+    void *adapter = malloc(driver->size);
+    rlk_posix_client client;
+    server *redis = loop_server(false);
+
+    (void)state;
+    assert_result(rlk_posix_open(&client, server_url(redis), NULL), RLK_OK);
+    assert_int_equal(driver->start(adapter, NULL, side_event, NULL), -EINVAL);
+    assert_int_equal(driver->start(adapter, &client, NULL, NULL), -EINVAL);
+    rlk_posix_close(&client);
+    assert_int_equal(driver->start(adapter, &client, side_event, NULL), -EINVAL);
+    free(adapter); /* the loop has nothing of it */
+    loop_for(10);
+    driver->close();
+}
+
+/* ---- Fork ---- */
+
+/* A child closes what it has inherited, and nothing of the parent's loop changes. */
+static void test_loop_forked_child_closes(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+    int i;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    acquire(&s);
+    for (i = 0; i < 3; i++) {
+        pid_t pid = child_fork();
+
+        if (pid == 0) {
+            if (i != 1) /* with 1 the adapter alone is stopped, which closes the client too */
+                rlk_posix_close(s.client);
+            if (i != 2)
+                driver->stop(s.adapter, side_stopped);
+            _exit(0);
+        }
+        assert_int_equal(child_exit_code(pid), 0);
+        release(&s);
+        acquire(&s);
+    }
+    assert_int_equal(s.lost, 0);
+    side_close(&s);
+}
+
+/* A child has copies of the descriptors, and lives on. The parent's next connections are polled,
+ * and its last ones are not, though they are open. */
+static void test_loop_forked_child_keeps_copies(void **state)
+{
+    server *redis = loop_server(true);
+    int wait[2];
+    clock_t cpu;
+    pid_t pid;
+    side s;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    acquire(&s);
+    assert_int_equal(pipe(wait), 0);
+    pid = child_fork();
+    if (pid == 0) {
+        char byte;
+
+        close(wait[1]);
+        (void)!read(wait[0], &byte, 1);
+        _exit(0);
+    }
+    close(wait[0]);
+    assert_int_equal(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes"), 1);
+    loop_for(50);
+    release(&s);
+    acquire(&s);
+    cpu = clock();
+    loop_for(600);
+    assert_between((clock() - cpu) / (CLOCKS_PER_SEC / 1000), 0, 250);
+    close(wait[1]);
+    assert_int_equal(child_exit_code(pid), 0);
+    release(&s);
+    side_close(&s);
+}
+
+static int loops_main(const loop_driver *loop)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_loop_calls_from_anywhere),
+        support_test(test_loop_sleeps),
+        support_test(test_loop_lock_deleted),
+        support_test(test_loop_server_restarted),
+        support_test(test_loop_connections_killed),
+        support_test(test_loop_server_suspended),
+        support_test(test_loop_dead_port),
+        support_test(test_loop_thousand_locks),
+        support_test(test_loop_several_clients),
+        support_test(test_loop_quorum),
+        support_test(test_loop_handler_closes_the_lock),
+        support_test(test_loop_handler_closes_all),
+        support_test(test_loop_beside_blocking_calls),
+        support_test(test_loop_handler_goes_on),
+        support_test(test_loop_stopped_and_started),
+        support_test(test_loop_refuses),
+        support_test(test_loop_forked_child_closes),
+        support_test(test_loop_forked_child_keeps_copies),
+    };
+
+    driver = loop;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#endif
