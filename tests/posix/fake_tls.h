@@ -246,6 +246,7 @@ FIXTURE void fake_init(void)
 {
     memset(&fake, 0, sizeof fake);
     fake.tls.calls = &fake_calls;
+    fake.tls.driver = rlk_socket_tls_driver();
     fake.words = "words of TLS";
 }
 
