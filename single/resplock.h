@@ -3420,7 +3420,7 @@ static inline void rlk_adapter_stop(rlk_adapter *adapter)
 #if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define RLKI_INTO_CALLERS inline __attribute__((always_inline))
 #else
-#define RLKI_INTO_CALLERS RLKI_APART_FOR_SIZE inline
+#define RLKI_INTO_CALLERS inline
 #endif
 
 #endif
@@ -4304,6 +4304,16 @@ const char *rlk_version(void)
 #ifndef RLKI_RESP_WRITER_H
 #define RLKI_RESP_WRITER_H
 
+#include <string.h>
+
+#define WRITER_CRLF_LEN 2
+
+/* What surrounds the digits of a count: type byte and CRLF. */
+#define WRITER_COUNT_FRAME (1 + WRITER_CRLF_LEN)
+
+/* What surrounds the digits of a length and the payload. */
+#define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
+
 /* A count beyond it saturates: the sum of two that are not, and a frame, does not wrap. */
 #define WRITER_COUNT_MAX (SIZE_MAX / 4)
 
@@ -4323,6 +4333,37 @@ RLKI_API inline uint8_t *rlki_writer_reserve(rlk_resp_writer *writer, size_t fra
     return writer->len <= writer->cap ? writer->buf + at : NULL;
 }
 
+/* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
+ * the line, or NULL when there is no room. */
+RLKI_API RLKI_INTO_CALLERS uint8_t *rlki_writer_put(rlk_resp_writer *writer, rlk_resp_type type,
+                                           size_t number)
+{
+    bool is_bulk = type == RLK_RESP_BULK;
+    size_t width = 1;
+    size_t rest;
+    uint8_t *at;
+    uint8_t *digit;
+
+    for (rest = number; rest >= 10u; rest /= 10u)
+        width++;
+    at = rlki_writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
+                             is_bulk ? number : 0);
+    if (at == NULL)
+        return NULL;
+    *at++ = (uint8_t)type;
+    at += width;
+    if (is_bulk)
+        memcpy(at + WRITER_CRLF_LEN + number, "\r\n", WRITER_CRLF_LEN);
+    digit = at;
+    while (number >= 10u) {
+        *--digit = (uint8_t)('0' + number % 10u);
+        number /= 10u;
+    }
+    *--digit = (uint8_t)('0' + number);
+    memcpy(at, "\r\n", WRITER_CRLF_LEN);
+    return at + WRITER_CRLF_LEN;
+}
+
 #endif
 
 /* ==== src/resp/writer.c ====
@@ -4334,14 +4375,6 @@ RLKI_API inline uint8_t *rlki_writer_reserve(rlk_resp_writer *writer, size_t fra
 
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
-
-#define WRITER_CRLF_LEN 2
-
-/* What surrounds the digits of a count: type byte and CRLF. */
-#define WRITER_COUNT_FRAME (1 + WRITER_CRLF_LEN)
-
-/* What surrounds the digits of a length and the payload. */
-#define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
 
 /*
  * Divides by ten and returns the remainder. In pieces that 32-bit machines can divide: a
@@ -4390,58 +4423,29 @@ void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
         memcpy(at, data, len);
 }
 
-static uint8_t *writer_crlf(uint8_t *at)
-{
-    memcpy(at, "\r\n", WRITER_CRLF_LEN);
-    return at + WRITER_CRLF_LEN;
-}
-
-/* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
- * the line, or NULL when there is no room. */
-static RLKI_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type,
-                                             size_t number)
-{
-    bool is_bulk = type == RLK_RESP_BULK;
-    size_t width = 1;
-    size_t rest;
-    uint8_t *at;
-    uint8_t *digit;
-
-    for (rest = number; rest >= 10u; rest /= 10u)
-        width++;
-    at = rlki_writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
-                             is_bulk ? number : 0);
-    if (at == NULL)
-        return NULL;
-    *at++ = (uint8_t)type;
-    at += width;
-    if (is_bulk)
-        (void)writer_crlf(at + WRITER_CRLF_LEN + number);
-    digit = at;
-    while (number >= 10u) {
-        *--digit = (uint8_t)('0' + number % 10u);
-        number /= 10u;
-    }
-    *--digit = (uint8_t)('0' + number);
-    return writer_crlf(at);
-}
+extern inline uint8_t *rlki_writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number);
 
 void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
 {
-    (void)writer_put(writer, RLK_RESP_ARRAY, argc);
+    (void)rlki_writer_put(writer, RLK_RESP_ARRAY, argc);
 }
 
 uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
 {
-    return writer_put(writer, RLK_RESP_BULK, len);
+    return rlki_writer_put(writer, RLK_RESP_BULK, len);
+}
+
+static inline void writer_bulk(rlk_resp_writer *writer, const void *data, size_t len)
+{
+    uint8_t *at = rlki_writer_put(writer, RLK_RESP_BULK, len);
+
+    if (at != NULL && len != 0)
+        memcpy(at, data, len);
 }
 
 void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t len)
 {
-    uint8_t *at = writer_put(writer, RLK_RESP_BULK, len);
-
-    if (at != NULL && len != 0)
-        memcpy(at, data, len);
+    writer_bulk(writer, data, len);
 }
 
 void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value)
@@ -4454,7 +4458,7 @@ void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value)
     begin = writer_digits(end, value < 0 ? UINT64_C(0) - (uint64_t)value : (uint64_t)value);
     if (value < 0)
         *--begin = '-';
-    rlk_resp_put_bulk(writer, begin, (size_t)(end - begin));
+    writer_bulk(writer, begin, (size_t)(end - begin));
 }
 
 rlk_result rlk_resp_writer_result(const rlk_resp_writer *writer)
@@ -8776,9 +8780,46 @@ RLKI_API RLKI_INTO_CALLERS int64_t rlki_command_value(unsigned command, const rl
     return *by_get ? RLKI_BY_GET - reply->value : reply->value;
 }
 
+RLKI_API inline bool rlki_command_is_ok(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
+           reply->data[1] == 'K';
+}
+
+/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
+RLKI_API inline bool rlki_command_is_nil(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_NULL && reply->value == 0;
+}
+
 /* Returns false of a reply that no server gives to such a command: replies and requests do not
  * match. value: of rlki_command_value; left: replies still to come. */
-RLKI_API bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left);
+RLKI_API RLKI_INTO_CALLERS bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
+                                              int64_t value, unsigned left)
+{
+    /* the least number that answers it: of PTTL, of the script, of DEL */
+    static const int8_t least[] = {
+        0,
+        0,
+        RLKI_TTL_ABSENT,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_TTL_ABSENT,
+        0,
+    };
+    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
+
+    if (reply->error != RLK_OK)
+        return true;
+    if (command == RLKI_SET)
+        return rlki_command_is_ok(reply) || rlki_command_is_nil(reply);
+    if (command == RLKI_QUERY && left > 0)
+        return rlki_command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
+           !(counts && (value > 1 || value == RLKI_TTL_NONE));
+}
 
 /* Name of a command, for texts; "" with RLK_NO_TEXT. */
 #ifdef RLK_NO_TEXT
@@ -8826,16 +8867,10 @@ RLKI_API int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32
                               int32_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_API RLKI_APART_FOR_SIZE inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
-{
-    return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
-}
+RLKI_API int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
 
 /* Returns the time duration_ms after the client's, without overflow. */
-RLKI_API RLKI_APART_FOR_SIZE inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
-{
-    return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
-}
+RLKI_API int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
 /* ---- One node ---- */
 
@@ -9071,9 +9106,15 @@ int32_t rlki_quorum_value(const int32_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-extern inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
+RLKI_APART_FOR_SIZE int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
+{
+    return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
+}
 
-extern inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+RLKI_APART_FOR_SIZE int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
+}
 
 int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
                               int32_t p_ms)
@@ -9233,6 +9274,8 @@ int32_t rlki_lease_renew_target(const rlk_lock *lock)
 #ifndef RLKI_LOCK_TOKEN_H
 #define RLKI_LOCK_TOKEN_H
 
+#include <string.h>
+
 /* Draws the random part anew. False: no entropy. */
 RLKI_API bool rlki_token_draw(rlk_lock *lock);
 
@@ -9255,12 +9298,52 @@ RLKI_API inline size_t rlki_token_len(const rlk_lock *lock)
 /* Writes the token with this number: rlki_token_len bytes. */
 RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out);
 
+/* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
+ */
+RLKI_API inline size_t rlki_token_step(size_t hash, size_t word)
+{
+    return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* By words, for it is asked at each command; the last one may overlap the one before. */
+RLKI_API inline size_t rlki_token_mix(size_t hash, const void *text, size_t len)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    size_t word;
+
+    while (len > sizeof word) {
+        memcpy(&word, at, sizeof word);
+        hash = rlki_token_step(hash, word);
+        at += sizeof word;
+        len -= sizeof word;
+        if (len < sizeof word) {
+            at -= sizeof word - len;
+            len = sizeof word;
+        }
+    }
+    if (len == sizeof word) {
+        memcpy(&word, at, sizeof word);
+        return rlki_token_step(hash, word);
+    }
+    while (len-- > 0)
+        hash = rlki_token_step(hash, *at++);
+    return hash;
+}
+
 /* Hash of the texts that a lock leaves where the caller has them: key and prefix. */
-RLKI_API size_t rlki_token_texts(const rlk_lock *lock);
+RLKI_API inline size_t rlki_token_texts(const rlk_lock *lock)
+{
+    size_t hash = rlki_token_mix(lock->key_len, lock->key, lock->key_len);
+
+    return lock->prefix_len > 0 ? rlki_token_mix(hash, lock->prefix, lock->prefix_len) : hash;
+}
 
 /* True if these have changed since init (fault 119): a command would have another key, or another
  * token. */
-RLKI_API bool rlki_token_dangles(const rlk_lock *lock);
+RLKI_API RLKI_INTO_CALLERS bool rlki_token_dangles(const rlk_lock *lock)
+{
+    return rlki_token_texts(lock) != lock->texts;
+}
 
 #endif
 
@@ -9335,49 +9418,13 @@ bool rlki_token_draw(rlk_lock *lock)
 
 extern inline size_t rlki_token_len(const rlk_lock *lock);
 
-/* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
- */
-static size_t token_step(size_t hash, size_t word)
-{
-    return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
-}
+extern inline size_t rlki_token_step(size_t hash, size_t word);
 
-/* By words, for it is asked at each command; the last one may overlap the one before. */
-static size_t token_mix(size_t hash, const void *text, size_t len)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    size_t word;
+extern inline size_t rlki_token_mix(size_t hash, const void *text, size_t len);
 
-    while (len > sizeof word) {
-        memcpy(&word, at, sizeof word);
-        hash = token_step(hash, word);
-        at += sizeof word;
-        len -= sizeof word;
-        if (len < sizeof word) {
-            at -= sizeof word - len;
-            len = sizeof word;
-        }
-    }
-    if (len == sizeof word) {
-        memcpy(&word, at, sizeof word);
-        return token_step(hash, word);
-    }
-    while (len-- > 0)
-        hash = token_step(hash, *at++);
-    return hash;
-}
+extern inline size_t rlki_token_texts(const rlk_lock *lock);
 
-size_t rlki_token_texts(const rlk_lock *lock)
-{
-    size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
-
-    return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
-}
-
-bool rlki_token_dangles(const rlk_lock *lock)
-{
-    return rlki_token_texts(lock) != lock->texts;
-}
+extern inline bool rlki_token_dangles(const rlk_lock *lock);
 
 /*
  * Writes the nibbles of eight bytes as eight digits, in one word: '0' more, and where the nibble is
@@ -9462,7 +9509,10 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
 
 static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
 {
-    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+    uint8_t *at = rlki_writer_put(writer, RLK_RESP_BULK, lock->key_len);
+
+    if (at != NULL)
+        memcpy(at, lock->key, lock->key_len);
 }
 
 static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
@@ -9471,7 +9521,7 @@ static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *nod
     uint8_t *token;
 
     command_put_key(lock, writer);
-    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    token = rlki_writer_put(writer, RLK_RESP_BULK, rlki_token_len(lock));
     if (token != NULL)
         rlki_token_write(lock, node->token, token);
 }
@@ -9542,44 +9592,10 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
 extern inline bool rlki_command_is_script(unsigned command);
 extern inline int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
 
-static bool command_is_ok(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
-           reply->data[1] == 'K';
-}
-
-/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
-static bool command_is_nil(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_NULL && reply->value == 0;
-}
-
-RLKI_APART_FOR_SIZE bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
-                                                int64_t value, unsigned left)
-{
-    /* the least number that answers it: of PTTL, of the script, of DEL */
-    static const int8_t least[] = {
-        0,
-        0,
-        RLKI_TTL_ABSENT,
-        RLKI_NOT_OURS,
-        RLKI_NOT_OURS,
-        RLKI_NOT_OURS,
-        RLKI_NOT_OURS,
-        RLKI_TTL_ABSENT,
-        0,
-    };
-    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
-
-    if (reply->error != RLK_OK)
-        return true;
-    if (command == RLKI_SET)
-        return command_is_ok(reply) || command_is_nil(reply);
-    if (command == RLKI_QUERY && left > 0)
-        return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
-    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
-           !(counts && (value > 1 || value == RLKI_TTL_NONE));
-}
+extern inline bool rlki_command_is_ok(const rlk_reply *reply);
+extern inline bool rlki_command_is_nil(const rlk_reply *reply);
+extern inline bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value,
+                                          unsigned left);
 
 #ifndef RLK_NO_TEXT
 const char *rlki_command_name(unsigned command)
@@ -10600,7 +10616,28 @@ RLKI_API const char *rlki_operation_name(unsigned id);
 #define RLKI_EVENT_ALL     0x1fu
 #define RLKI_EVENT_LINKED  0x80u /* in the client's list */
 
-RLKI_API void rlki_event_raise(rlk_lock *lock, unsigned event);
+/* Puts a lock into the client's list of those that have something to report. */
+RLKI_API inline void rlki_event_link(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if ((lock->events & RLKI_EVENT_LINKED) != 0)
+        return;
+    lock->events |= RLKI_EVENT_LINKED;
+    lock->event_next = NULL;
+    lock->event_prev = client->event_tail;
+    if (client->event_tail != NULL)
+        client->event_tail->event_next = lock;
+    else
+        client->event_head = lock;
+    client->event_tail = lock;
+}
+
+RLKI_API RLKI_INTO_CALLERS void rlki_event_raise(rlk_lock *lock, unsigned event)
+{
+    rlki_event_link(lock);
+    lock->events = (uint8_t)(lock->events | event);
+}
 
 /* Takes events away without showing them (a blocking call returns them). */
 RLKI_API void rlki_event_drop_these(rlk_lock *lock, unsigned events);
@@ -10618,21 +10655,7 @@ RLKI_API inline void rlki_event_drop(rlk_lock *lock, unsigned events)
  * one result (an operation has one, and the next can't begin before) and sticky bits.
  */
 
-static void events_link(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-
-    if ((lock->events & RLKI_EVENT_LINKED) != 0)
-        return;
-    lock->events |= RLKI_EVENT_LINKED;
-    lock->event_next = NULL;
-    lock->event_prev = client->event_tail;
-    if (client->event_tail != NULL)
-        client->event_tail->event_next = lock;
-    else
-        client->event_head = lock;
-    client->event_tail = lock;
-}
+extern inline void rlki_event_link(rlk_lock *lock);
 
 static void events_unlink(rlk_lock *lock)
 {
@@ -10651,11 +10674,7 @@ static void events_unlink(rlk_lock *lock)
     lock->events = 0;
 }
 
-void rlki_event_raise(rlk_lock *lock, unsigned event)
-{
-    events_link(lock);
-    lock->events = (uint8_t)(lock->events | event);
-}
+extern inline void rlki_event_raise(rlk_lock *lock, unsigned event);
 
 extern inline void rlki_event_drop(rlk_lock *lock, unsigned events);
 
@@ -13800,11 +13819,29 @@ RLKI_API void rlki_client_begin_time(rlk_client *client);
 
 RLKI_API void rlki_timers_init(rlk_timers *timers, int32_t now_ms);
 
-/* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
-RLKI_API void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
+/* Sets a timer that is not set, to its deadline_ms. */
+RLKI_API void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer);
 
 /* Harmless when it is not set. */
-RLKI_API void rlki_timers_cancel(rlk_timer *timer);
+RLKI_API RLKI_INTO_CALLERS void rlki_timers_cancel(rlk_timer *timer)
+{
+    if (timer->link == NULL)
+        return;
+    *timer->link = timer->next;
+    if (timer->next != NULL)
+        timer->next->link = timer->link;
+    timer->link = NULL;
+}
+
+/* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
+RLKI_API RLKI_INTO_CALLERS void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
+{
+    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
+        return;
+    rlki_timers_cancel(timer);
+    timer->deadline_ms = deadline_ms;
+    rlki_timers_insert(timers, timer);
+}
 
 /* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
  * deadlines come first, but in any order those that were past when they were set. */
@@ -13868,7 +13905,7 @@ void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
         timers->lists[level] = NULL;
 }
 
-static void timers_insert(rlk_timers *timers, rlk_timer *timer)
+void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer)
 {
     unsigned level = 0;
     rlk_timer **list;
@@ -13887,24 +13924,9 @@ static void timers_insert(rlk_timers *timers, rlk_timer *timer)
     *list = timer;
 }
 
-void rlki_timers_cancel(rlk_timer *timer)
-{
-    if (timer->link == NULL)
-        return;
-    *timer->link = timer->next;
-    if (timer->next != NULL)
-        timer->next->link = timer->link;
-    timer->link = NULL;
-}
+extern inline void rlki_timers_cancel(rlk_timer *timer);
 
-void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
-{
-    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
-        return;
-    rlki_timers_cancel(timer);
-    timer->deadline_ms = deadline_ms;
-    timers_insert(timers, timer);
-}
+extern inline void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
 
 /* Moves now_ms on, and the timers down that are in the list of that digit. */
 static void timers_advance(rlk_timers *timers, int32_t now_ms)
@@ -13917,7 +13939,7 @@ static void timers_advance(rlk_timers *timers, int32_t now_ms)
     while (timer != NULL) {
         rlk_timer *next = timer->next;
 
-        timers_insert(timers, timer);
+        rlki_timers_insert(timers, timer);
         timer = next;
     }
 }
@@ -13984,7 +14006,7 @@ void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms)
 
         all = timer->next;
         timer->deadline_ms = rlki_earlier(timer->deadline_ms, by_ms);
-        timers_insert(timers, timer);
+        rlki_timers_insert(timers, timer);
     }
 }
 
@@ -14211,7 +14233,8 @@ static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned c
         rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
-static void machine_report(rlk_lock *lock, rlk_node_lock *node, rlki_report *report)
+static RLKI_INTO_CALLERS void machine_report(rlk_lock *lock, rlk_node_lock *node,
+                                             rlki_report *report)
 {
     report->votes = report->votes && lock->op != NULL; /* what it asked may outlive an operation */
     if (report->kind == RLKI_REPORT_NOTHING)

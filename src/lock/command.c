@@ -43,7 +43,10 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
 
 static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
 {
-    rlk_resp_put_bulk(writer, lock->key, lock->key_len);
+    uint8_t *at = rlki_writer_put(writer, RLK_RESP_BULK, lock->key_len);
+
+    if (at != NULL)
+        memcpy(at, lock->key, lock->key_len);
 }
 
 static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
@@ -52,7 +55,7 @@ static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *nod
     uint8_t *token;
 
     command_put_key(lock, writer);
-    token = rlk_resp_put_hole(writer, rlki_token_len(lock));
+    token = rlki_writer_put(writer, RLK_RESP_BULK, rlki_token_len(lock));
     if (token != NULL)
         rlki_token_write(lock, node->token, token);
 }
@@ -123,44 +126,10 @@ unsigned rlki_command_put(const rlk_lock *lock, const rlk_node_lock *node, rlk_c
 extern inline bool rlki_command_is_script(unsigned command);
 extern inline int64_t rlki_command_value(unsigned command, const rlk_reply *reply, bool *by_get);
 
-static bool command_is_ok(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
-           reply->data[1] == 'K';
-}
-
-/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
-static bool command_is_nil(const rlk_reply *reply)
-{
-    return reply->type == RLK_RESP_NULL && reply->value == 0;
-}
-
-RLKI_APART_FOR_SIZE bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
-                                                int64_t value, unsigned left)
-{
-    /* the least number that answers it: of PTTL, of the script, of DEL */
-    static const int8_t least[] = {
-        0,
-        0,
-        RLKI_TTL_ABSENT,
-        RLKI_NOT_OURS,
-        RLKI_NOT_OURS,
-        RLKI_NOT_OURS,
-        RLKI_NOT_OURS,
-        RLKI_TTL_ABSENT,
-        0,
-    };
-    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
-
-    if (reply->error != RLK_OK)
-        return true;
-    if (command == RLKI_SET)
-        return command_is_ok(reply) || command_is_nil(reply);
-    if (command == RLKI_QUERY && left > 0)
-        return command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
-    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
-           !(counts && (value > 1 || value == RLKI_TTL_NONE));
-}
+extern inline bool rlki_command_is_ok(const rlk_reply *reply);
+extern inline bool rlki_command_is_nil(const rlk_reply *reply);
+extern inline bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value,
+                                          unsigned left);
 
 #ifndef RLK_NO_TEXT
 const char *rlki_command_name(unsigned command)

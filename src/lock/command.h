@@ -45,9 +45,46 @@ RLKI_INTO_CALLERS int64_t rlki_command_value(unsigned command, const rlk_reply *
     return *by_get ? RLKI_BY_GET - reply->value : reply->value;
 }
 
+inline bool rlki_command_is_ok(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_SIMPLE && reply->len == 2 && reply->data[0] == 'O' &&
+           reply->data[1] == 'K';
+}
+
+/* *-1 is the null of an array, which commands that answer by a string never give (fault 113). */
+inline bool rlki_command_is_nil(const rlk_reply *reply)
+{
+    return reply->type == RLK_RESP_NULL && reply->value == 0;
+}
+
 /* Returns false of a reply that no server gives to such a command: replies and requests do not
  * match. value: of rlki_command_value; left: replies still to come. */
-bool rlki_command_is_answer(unsigned command, const rlk_reply *reply, int64_t value, unsigned left);
+RLKI_INTO_CALLERS bool rlki_command_is_answer(unsigned command, const rlk_reply *reply,
+                                              int64_t value, unsigned left)
+{
+    /* the least number that answers it: of PTTL, of the script, of DEL */
+    static const int8_t least[] = {
+        0,
+        0,
+        RLKI_TTL_ABSENT,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_NOT_OURS,
+        RLKI_TTL_ABSENT,
+        0,
+    };
+    bool counts = command == RLKI_RELEASE || command == RLKI_DEL; /* keys that were deleted */
+
+    if (reply->error != RLK_OK)
+        return true;
+    if (command == RLKI_SET)
+        return rlki_command_is_ok(reply) || rlki_command_is_nil(reply);
+    if (command == RLKI_QUERY && left > 0)
+        return rlki_command_is_nil(reply) || (reply->type == RLK_RESP_BULK && value >= 0);
+    return reply->type == RLK_RESP_INTEGER && value >= least[command] &&
+           !(counts && (value > 1 || value == RLKI_TTL_NONE));
+}
 
 /* Name of a command, for texts; "" with RLK_NO_TEXT. */
 #ifdef RLK_NO_TEXT

@@ -6,21 +6,7 @@
 #include "events.h"
 #include "clock.h"
 
-static void events_link(rlk_lock *lock)
-{
-    rlk_client *client = lock->client;
-
-    if ((lock->events & RLKI_EVENT_LINKED) != 0)
-        return;
-    lock->events |= RLKI_EVENT_LINKED;
-    lock->event_next = NULL;
-    lock->event_prev = client->event_tail;
-    if (client->event_tail != NULL)
-        client->event_tail->event_next = lock;
-    else
-        client->event_head = lock;
-    client->event_tail = lock;
-}
+extern inline void rlki_event_link(rlk_lock *lock);
 
 static void events_unlink(rlk_lock *lock)
 {
@@ -39,11 +25,7 @@ static void events_unlink(rlk_lock *lock)
     lock->events = 0;
 }
 
-void rlki_event_raise(rlk_lock *lock, unsigned event)
-{
-    events_link(lock);
-    lock->events = (uint8_t)(lock->events | event);
-}
+extern inline void rlki_event_raise(rlk_lock *lock, unsigned event);
 
 extern inline void rlki_event_drop(rlk_lock *lock, unsigned events);
 

@@ -16,7 +16,28 @@
 #define RLKI_EVENT_ALL     0x1fu
 #define RLKI_EVENT_LINKED  0x80u /* in the client's list */
 
-void rlki_event_raise(rlk_lock *lock, unsigned event);
+/* Puts a lock into the client's list of those that have something to report. */
+inline void rlki_event_link(rlk_lock *lock)
+{
+    rlk_client *client = lock->client;
+
+    if ((lock->events & RLKI_EVENT_LINKED) != 0)
+        return;
+    lock->events |= RLKI_EVENT_LINKED;
+    lock->event_next = NULL;
+    lock->event_prev = client->event_tail;
+    if (client->event_tail != NULL)
+        client->event_tail->event_next = lock;
+    else
+        client->event_head = lock;
+    client->event_tail = lock;
+}
+
+RLKI_INTO_CALLERS void rlki_event_raise(rlk_lock *lock, unsigned event)
+{
+    rlki_event_link(lock);
+    lock->events = (uint8_t)(lock->events | event);
+}
 
 /* Takes events away without showing them (a blocking call returns them). */
 void rlki_event_drop_these(rlk_lock *lock, unsigned events);

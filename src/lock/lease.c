@@ -38,9 +38,15 @@ int32_t rlki_quorum_value(const int32_t *values, unsigned n, unsigned q)
     return sorted[q - 1];
 }
 
-extern inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
+RLKI_APART_FOR_SIZE int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
+{
+    return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
+}
 
-extern inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
+RLKI_APART_FOR_SIZE int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
+{
+    return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
+}
 
 int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
                               int32_t p_ms)

@@ -33,16 +33,10 @@ int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms,
                               int32_t p_ms);
 
 /* Returns time_ms + duration_ms without overflow; duration_ms >= 0. */
-RLKI_APART_FOR_SIZE inline int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
-{
-    return time_ms > RLKI_NEVER - duration_ms ? RLKI_NEVER : time_ms + duration_ms;
-}
+int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
 
 /* Returns the time duration_ms after the client's, without overflow. */
-RLKI_APART_FOR_SIZE inline int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
-{
-    return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
-}
+int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
 /* ---- One node ---- */
 

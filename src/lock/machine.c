@@ -141,7 +141,8 @@ static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned c
         rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, NULL);
 }
 
-static void machine_report(rlk_lock *lock, rlk_node_lock *node, rlki_report *report)
+static RLKI_INTO_CALLERS void machine_report(rlk_lock *lock, rlk_node_lock *node,
+                                             rlki_report *report)
 {
     report->votes = report->votes && lock->op != NULL; /* what it asked may outlive an operation */
     if (report->kind == RLKI_REPORT_NOTHING)

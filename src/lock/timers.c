@@ -48,7 +48,7 @@ void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
         timers->lists[level] = NULL;
 }
 
-static void timers_insert(rlk_timers *timers, rlk_timer *timer)
+void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer)
 {
     unsigned level = 0;
     rlk_timer **list;
@@ -67,24 +67,9 @@ static void timers_insert(rlk_timers *timers, rlk_timer *timer)
     *list = timer;
 }
 
-void rlki_timers_cancel(rlk_timer *timer)
-{
-    if (timer->link == NULL)
-        return;
-    *timer->link = timer->next;
-    if (timer->next != NULL)
-        timer->next->link = timer->link;
-    timer->link = NULL;
-}
+extern inline void rlki_timers_cancel(rlk_timer *timer);
 
-void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
-{
-    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
-        return;
-    rlki_timers_cancel(timer);
-    timer->deadline_ms = deadline_ms;
-    timers_insert(timers, timer);
-}
+extern inline void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
 
 /* Moves now_ms on, and the timers down that are in the list of that digit. */
 static void timers_advance(rlk_timers *timers, int32_t now_ms)
@@ -97,7 +82,7 @@ static void timers_advance(rlk_timers *timers, int32_t now_ms)
     while (timer != NULL) {
         rlk_timer *next = timer->next;
 
-        timers_insert(timers, timer);
+        rlki_timers_insert(timers, timer);
         timer = next;
     }
 }
@@ -164,6 +149,6 @@ void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms)
 
         all = timer->next;
         timer->deadline_ms = rlki_earlier(timer->deadline_ms, by_ms);
-        timers_insert(timers, timer);
+        rlki_timers_insert(timers, timer);
     }
 }

@@ -70,49 +70,13 @@ bool rlki_token_draw(rlk_lock *lock)
 
 extern inline size_t rlki_token_len(const rlk_lock *lock);
 
-/* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
- */
-static size_t token_step(size_t hash, size_t word)
-{
-    return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
-}
+extern inline size_t rlki_token_step(size_t hash, size_t word);
 
-/* By words, for it is asked at each command; the last one may overlap the one before. */
-static size_t token_mix(size_t hash, const void *text, size_t len)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    size_t word;
+extern inline size_t rlki_token_mix(size_t hash, const void *text, size_t len);
 
-    while (len > sizeof word) {
-        memcpy(&word, at, sizeof word);
-        hash = token_step(hash, word);
-        at += sizeof word;
-        len -= sizeof word;
-        if (len < sizeof word) {
-            at -= sizeof word - len;
-            len = sizeof word;
-        }
-    }
-    if (len == sizeof word) {
-        memcpy(&word, at, sizeof word);
-        return token_step(hash, word);
-    }
-    while (len-- > 0)
-        hash = token_step(hash, *at++);
-    return hash;
-}
+extern inline size_t rlki_token_texts(const rlk_lock *lock);
 
-size_t rlki_token_texts(const rlk_lock *lock)
-{
-    size_t hash = token_mix(lock->key_len, lock->key, lock->key_len);
-
-    return lock->prefix_len > 0 ? token_mix(hash, lock->prefix, lock->prefix_len) : hash;
-}
-
-bool rlki_token_dangles(const rlk_lock *lock)
-{
-    return rlki_token_texts(lock) != lock->texts;
-}
+extern inline bool rlki_token_dangles(const rlk_lock *lock);
 
 /*
  * Writes the nibbles of eight bytes as eight digits, in one word: '0' more, and where the nibble is

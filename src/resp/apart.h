@@ -27,7 +27,7 @@
 #if defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define RLKI_INTO_CALLERS inline __attribute__((always_inline))
 #else
-#define RLKI_INTO_CALLERS RLKI_APART_FOR_SIZE inline
+#define RLKI_INTO_CALLERS inline
 #endif
 
 #endif

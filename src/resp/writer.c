@@ -11,14 +11,6 @@
 /* Digits of UINT64_MAX. */
 #define WRITER_DIGITS_MAX 20
 
-#define WRITER_CRLF_LEN 2
-
-/* What surrounds the digits of a count: type byte and CRLF. */
-#define WRITER_COUNT_FRAME (1 + WRITER_CRLF_LEN)
-
-/* What surrounds the digits of a length and the payload. */
-#define WRITER_BULK_FRAME (WRITER_COUNT_FRAME + WRITER_CRLF_LEN)
-
 /*
  * Divides by ten and returns the remainder. In pieces that 32-bit machines can divide: a
  * 64-bit division is a library call there.
@@ -66,58 +58,29 @@ void rlk_resp_put_raw(rlk_resp_writer *writer, const void *data, size_t len)
         memcpy(at, data, len);
 }
 
-static uint8_t *writer_crlf(uint8_t *at)
-{
-    memcpy(at, "\r\n", WRITER_CRLF_LEN);
-    return at + WRITER_CRLF_LEN;
-}
-
-/* The line of a count, or of a length and the CRLF behind as many bytes. Returns the byte behind
- * the line, or NULL when there is no room. */
-static RLKI_INTO_CALLERS uint8_t *writer_put(rlk_resp_writer *writer, rlk_resp_type type,
-                                             size_t number)
-{
-    bool is_bulk = type == RLK_RESP_BULK;
-    size_t width = 1;
-    size_t rest;
-    uint8_t *at;
-    uint8_t *digit;
-
-    for (rest = number; rest >= 10u; rest /= 10u)
-        width++;
-    at = rlki_writer_reserve(writer, width + (is_bulk ? WRITER_BULK_FRAME : WRITER_COUNT_FRAME),
-                             is_bulk ? number : 0);
-    if (at == NULL)
-        return NULL;
-    *at++ = (uint8_t)type;
-    at += width;
-    if (is_bulk)
-        (void)writer_crlf(at + WRITER_CRLF_LEN + number);
-    digit = at;
-    while (number >= 10u) {
-        *--digit = (uint8_t)('0' + number % 10u);
-        number /= 10u;
-    }
-    *--digit = (uint8_t)('0' + number);
-    return writer_crlf(at);
-}
+extern inline uint8_t *rlki_writer_put(rlk_resp_writer *writer, rlk_resp_type type, size_t number);
 
 void rlk_resp_put_command(rlk_resp_writer *writer, uint32_t argc)
 {
-    (void)writer_put(writer, RLK_RESP_ARRAY, argc);
+    (void)rlki_writer_put(writer, RLK_RESP_ARRAY, argc);
 }
 
 uint8_t *rlk_resp_put_hole(rlk_resp_writer *writer, size_t len)
 {
-    return writer_put(writer, RLK_RESP_BULK, len);
+    return rlki_writer_put(writer, RLK_RESP_BULK, len);
+}
+
+static inline void writer_bulk(rlk_resp_writer *writer, const void *data, size_t len)
+{
+    uint8_t *at = rlki_writer_put(writer, RLK_RESP_BULK, len);
+
+    if (at != NULL && len != 0)
+        memcpy(at, data, len);
 }
 
 void rlk_resp_put_bulk(rlk_resp_writer *writer, const void *data, size_t len)
 {
-    uint8_t *at = writer_put(writer, RLK_RESP_BULK, len);
-
-    if (at != NULL && len != 0)
-        memcpy(at, data, len);
+    writer_bulk(writer, data, len);
 }
 
 void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value)
@@ -130,7 +93,7 @@ void rlk_resp_put_integer(rlk_resp_writer *writer, int64_t value)
     begin = writer_digits(end, value < 0 ? UINT64_C(0) - (uint64_t)value : (uint64_t)value);
     if (value < 0)
         *--begin = '-';
-    rlk_resp_put_bulk(writer, begin, (size_t)(end - begin));
+    writer_bulk(writer, begin, (size_t)(end - begin));
 }
 
 rlk_result rlk_resp_writer_result(const rlk_resp_writer *writer)
