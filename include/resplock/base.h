@@ -114,7 +114,7 @@ typedef enum rlk_result {
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
-    RLK_E_RESOLVE = -102,          /* the host name has no address */
+    RLK_E_RESOLVE = -102,          /* the host name can't be resolved: rlk_conn_text() */
     RLK_E_CONNECT = -103,          /* refused, no route, no such socket: rlk_conn_errno() */
     RLK_E_CONNECT_TIMEOUT = -104,  /* no connection within the connect time */
     RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time, or no answer in time */

@@ -174,6 +174,13 @@ static void text_errno(text_out *out, const rlk_env *env, int number)
     rlki_text_number(out, (uint32_t)number);
 }
 
+/* The connection's text has the driver's words, not the server's. */
+static bool text_is_drivers(rlk_result error)
+{
+    return error == RLK_E_RESOLVE || error == RLK_E_CONNECT_TIMEOUT || error == RLK_E_TLS ||
+           error == RLK_E_TLS_REFUSED;
+}
+
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
 static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
                       rlk_result error)
@@ -193,9 +200,8 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         rlki_text_string(out, command);
     }
     if (said[0] != '\0' &&
-        (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL || error == RLK_E_TLS)) {
-        rlki_text_string(
-            out, error == RLK_E_TLS || error == RLK_E_TLS_REFUSED ? "; " : "; the server said: ");
+        (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL || text_is_drivers(error))) {
+        rlki_text_string(out, text_is_drivers(error) ? "; " : "; the server said: ");
         rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */

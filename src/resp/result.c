@@ -99,7 +99,7 @@ static const result_row result_rows[] = {
      "the URL is not encrypted, but options.tls is set: write rediss:// or valkeys://"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
-    {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
+    {RLK_E_RESOLVE, "E_RESOLVE", "the host name can't be resolved"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
      "no connection within the connect time: is a firewall between?"},

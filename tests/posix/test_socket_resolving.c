@@ -142,6 +142,8 @@ static void test_fault_41_late_answer_is_an_error(void **state)
         names_answer(&book);
         client_service(&c, 0);
         assert_ended(&c, RLK_E_RESOLVE, rows[i].sys_errno);
+        assert_string_equal(rlk_conn_text(&c.conn),
+                            rows[i].why != NULL ? rows[i].why : "it has no address");
         assert_int_equal(calls.socket + calls.getaddrinfo, 0);
         book.n = 1; /* and the next attempt asks anew */
         book.why = NULL;
@@ -178,6 +180,7 @@ static void test_fault_41_no_answer_within_the_connect_time(void **state)
         }
         client_service(&c, 0);
         assert_ended(&c, RLK_E_CONNECT_TIMEOUT, 0);
+        assert_string_equal(rlk_conn_text(&c.conn), "the host name was not resolved in time");
         assert_null(book.lookup);
         assert_int_equal(calls.socket, 0);
         assert_int_equal(book.closed, 1);
@@ -212,6 +215,7 @@ static void test_socket_resolving_is_connect_time(void **state)
     c.now_ms += CLIENT_CONNECT_MS - 500;
     client_service(&c, 0);
     assert_ended(&c, RLK_E_CONNECT_TIMEOUT, 0);
+    assert_string_equal(rlk_conn_text(&c.conn), "");
     client_end(&c);
     hole_end(&nobody);
 }

@@ -136,6 +136,7 @@ static void resolver_ask_system(rlk_socket *sock, const char *host)
     error = getaddrinfo(host, NULL, &hints, &list);
     if (error != 0) {
         sock->last_errno = error == EAI_SYSTEM ? errno : 0;
+        sock->lookup.why = gai_strerror(error);
         return;
     }
     for (info = list; info != NULL; info = info->ai_next) {
@@ -234,6 +235,11 @@ rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int
         calls->service(lookup, now_ms);
     }
     return resolver_answer(sock);
+}
+
+const char *rlki_resolver_why(const rlk_socket *sock)
+{
+    return sock->lookup.why != NULL ? sock->lookup.why : "it has no address";
 }
 
 void rlki_resolver_end(rlk_socket *sock)

@@ -20,6 +20,9 @@ rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bool may_bl
 /* Goes on after RLK_PENDING, with the same results. ready: the lookup's descriptor is readable. */
 rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int64_t now_ms);
 
+/* Returns in words why it came to RLK_E_RESOLVE. */
+const char *rlki_resolver_why(const rlk_socket *sock);
+
 /* Ends the lookup under way; none may be. */
 void rlki_resolver_end(rlk_socket *sock);
 

@@ -350,6 +350,9 @@ static void socket_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
     if (result == RLK_PENDING) {
         sock->state = SOCKET_RESOLVING;
     } else if (result != RLK_OK) {
+        if (result == RLK_E_RESOLVE) {
+            rlk_conn_explain(sock->conn, rlki_resolver_why(sock));
+        }
         socket_end(sock, result, sock->last_errno, now_ms);
     } else {
         socket_turn(sock);
@@ -731,6 +734,11 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
 {
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        if (rlk_conn_result(sock->conn) == RLK_E_CONNECT_TIMEOUT) {
+            rlk_conn_explain(sock->conn, sock->state == SOCKET_RESOLVING
+                                             ? "the host name was not resolved in time"
+                                             : "");
+        }
         socket_end(sock, RLK_OK, 0, now_ms);
         revents = 0;
     }
