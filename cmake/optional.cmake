@@ -172,5 +172,5 @@ resplock_optional(cares "Resolver: c-ares"
     HEADER resplock/adapters/cares.h SOURCE src/adapters/cares.c
     PKG_CONFIG libcares INCLUDE ares.h LIBRARIES cares)
 resplock_optional(uv_resolver "Resolver: libuv"
-    HEADER resplock/adapters/uv_resolver.h
+    HEADER resplock/adapters/uv_resolver.h SOURCE src/adapters/uv_resolver.c
     PKG_CONFIG libuv INCLUDE uv.h LIBRARIES uv)

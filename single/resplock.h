@@ -348,7 +348,7 @@ typedef enum rlk_result {
 
     /* transport: the server can't be reached (now) */
     RLK_E_NOT_CONNECTED = -101,    /* not connected yet, and no attempt failed yet */
-    RLK_E_RESOLVE = -102,          /* the host name has no address */
+    RLK_E_RESOLVE = -102,          /* the host name can't be resolved: rlk_conn_text() */
     RLK_E_CONNECT = -103,          /* refused, no route, no such socket: rlk_conn_errno() */
     RLK_E_CONNECT_TIMEOUT = -104,  /* no connection within the connect time */
     RLK_E_RESPONSE_TIMEOUT = -105, /* no progress for the response time, or no answer in time */
@@ -1162,7 +1162,8 @@ RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
 
 /* Keeps a driver's own words for why the stream or the attempt fails, of which rlk_conn_closed then
- * has the result: RLK_E_TLS, RLK_E_TLS_REFUSED. rlk_conn_text has them, as far as they fit. */
+ * has the result: RLK_E_RESOLVE, RLK_E_TLS, RLK_E_TLS_REFUSED. rlk_conn_text has them, as far as
+ * they fit. */
 RLK_API void rlk_conn_explain(rlk_conn *conn, const char *text);
 
 /* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
@@ -4184,7 +4185,7 @@ static const result_row result_rows[] = {
      "the URL is not encrypted, but options.tls is set: write rediss:// or valkeys://"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
-    {RLK_E_RESOLVE, "E_RESOLVE", "the host name has no address"},
+    {RLK_E_RESOLVE, "E_RESOLVE", "the host name can't be resolved"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
      "no connection within the connect time: is a firewall between?"},
@@ -15867,6 +15868,13 @@ static void text_errno(text_out *out, const rlk_env *env, int number)
     rlki_text_number(out, (uint32_t)number);
 }
 
+/* The connection's text has the driver's words, not the server's. */
+static bool text_is_drivers(rlk_result error)
+{
+    return error == RLK_E_RESOLVE || error == RLK_E_CONNECT_TIMEOUT || error == RLK_E_TLS ||
+           error == RLK_E_TLS_REFUSED;
+}
+
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
 static void text_node(text_out *out, rlk_client *client, unsigned node, const char *command,
                       rlk_result error)
@@ -15886,9 +15894,8 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         rlki_text_string(out, command);
     }
     if (said[0] != '\0' &&
-        (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL || error == RLK_E_TLS)) {
-        rlki_text_string(
-            out, error == RLK_E_TLS || error == RLK_E_TLS_REFUSED ? "; " : "; the server said: ");
+        (kind == RLK_KIND_SERVER || kind == RLK_KIND_FATAL || text_is_drivers(error))) {
+        rlki_text_string(out, text_is_drivers(error) ? "; " : "; the server said: ");
         rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
@@ -16870,6 +16877,9 @@ RLKI_API rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bo
 /* Goes on after RLK_PENDING, with the same results. ready: the lookup's descriptor is readable. */
 RLKI_API rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int64_t now_ms);
 
+/* Returns in words why it came to RLK_E_RESOLVE. */
+RLKI_API const char *rlki_resolver_why(const rlk_socket *sock);
+
 /* Ends the lookup under way; none may be. */
 RLKI_API void rlki_resolver_end(rlk_socket *sock);
 
@@ -17008,6 +17018,7 @@ static void resolver_ask_system(rlk_socket *sock, const char *host)
     error = getaddrinfo(host, NULL, &hints, &list);
     if (error != 0) {
         sock->last_errno = error == EAI_SYSTEM ? errno : 0;
+        sock->lookup.why = gai_strerror(error);
         return;
     }
     for (info = list; info != NULL; info = info->ai_next) {
@@ -17106,6 +17117,11 @@ rlk_result rlki_resolver_go_on(rlk_socket *sock, bool ready, bool may_block, int
         calls->service(lookup, now_ms);
     }
     return resolver_answer(sock);
+}
+
+const char *rlki_resolver_why(const rlk_socket *sock)
+{
+    return sock->lookup.why != NULL ? sock->lookup.why : "it has no address";
 }
 
 void rlki_resolver_end(rlk_socket *sock)
@@ -17947,6 +17963,9 @@ static void socket_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
     if (result == RLK_PENDING) {
         sock->state = SOCKET_RESOLVING;
     } else if (result != RLK_OK) {
+        if (result == RLK_E_RESOLVE) {
+            rlk_conn_explain(sock->conn, rlki_resolver_why(sock));
+        }
         socket_end(sock, result, sock->last_errno, now_ms);
     } else {
         socket_turn(sock);
@@ -18328,6 +18347,11 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
 {
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        if (rlk_conn_result(sock->conn) == RLK_E_CONNECT_TIMEOUT) {
+            rlk_conn_explain(sock->conn, sock->state == SOCKET_RESOLVING
+                                             ? "the host name was not resolved in time"
+                                             : "");
+        }
         socket_end(sock, RLK_OK, 0, now_ms);
         revents = 0;
     }

@@ -230,7 +230,7 @@ static void test_error_text_of_wrong_use(void **state)
     assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
     harness_run(&h);
     harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_E_RESOLVER);
-    assert_contains(rlk_lock_error(&lock), "hook");
+    assert_contains(rlk_lock_error(&lock), "resolver");
     assert_contains(rlk_lock_error(&lock), "(node 0, n0:6379)");
     assert_result(rlk_acquire_start(&lock, -5), RLK_E_TIMES);
     assert_null(strstr(rlk_lock_error(&lock), "node 0"));

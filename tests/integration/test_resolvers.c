@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names of hosts by each resolver, in a loop and in blocking calls: what DNS may answer.
+ */
+#include "resplock/adapters/cares.h"
+#include "resplock/adapters/resolver_thread.h"
+#include "resplock/adapters/uv_resolver.h"
+
+#include "resolvers.h"
+
+static server *redis;
+static user one;
+
+static void setup(void)
+{
+    zone_start();
+    redis = server_start(&(server_config){.tcp = true});
+    memset(&one, 0, sizeof one);
+    zone_set(NAME, ZONE_ADDRESSES, "127.0.0.1");
+}
+
+/* All addresses, of both families: those where nobody listens are passed over. */
+static void test_resolver_tries_all_addresses(void **state)
+{
+    static const char *const rows[] = {"127.0.0.1", "127.0.0.9,127.0.0.1", "::1,127.0.0.9",
+                                       "127.0.0.9,::1"};
+    size_t row;
+    size_t i;
+
+    (void)state;
+    setup();
+    for (row = 0; resolver_row(row); row++) {
+        resolver_open();
+        for (i = 0; i < COUNT_OF(rows); i++) {
+            zone_set(NAME, ZONE_ADDRESSES, rows[i]);
+            user_open(&one, NAME, server_port(redis), NULL);
+            assert_result(user_acquire(&one, RLK_TRY), RLK_OK);
+            assert_int_equal(server_integer(redis, "EXISTS foobar"), 1);
+            assert_result(rlk_release(&one.lock), RLK_OK);
+            user_close(&one);
+        }
+        kind->end();
+    }
+}
+
+/* The same in blocking calls. libuv's runs no loop then, and the system is asked. */
+static void test_resolver_in_blocking_calls(void **state)
+{
+    size_t row;
+
+    (void)state;
+    setup();
+    for (row = 0; resolver_row(row); row++) {
+        resolver_open();
+        zone_set(NAME, ZONE_ADDRESSES, "127.0.0.9,127.0.0.1");
+        user_open(&one, NAME, server_port(redis), NULL);
+        assert_result(rlk_acquire(&one.lock, RLK_TRY), RLK_OK);
+        assert_result(rlk_release(&one.lock), RLK_OK);
+        user_close(&one);
+        zone_set(NAME, ZONE_NXDOMAIN, NULL);
+        user_open(&one, NAME, server_port(redis), NULL);
+        assert_result(rlk_acquire(&one.lock, 100), RLK_E_RESOLVE);
+        user_close(&one);
+        kind->end();
+    }
+}
+
+/* Fault 41: asked anew at each connect, so a name that moves is followed. */
+static void test_fault_41_resolver_follows_a_name_that_moves(void **state)
+{
+    server_config config = {0};
+    char port[32];
+    size_t row;
+
+    (void)state;
+    setup();
+    (void)snprintf(port, sizeof port, "port %d", server_port(redis));
+    config.lines = SERVER_LINES(port, "bind 127.0.0.2");
+    (void)server_start(&config); /* at another address with the same port */
+    for (row = 0; resolver_row(row); row++) {
+        rlk_event event;
+        int asked;
+
+        resolver_open();
+        zone_set(NAME, ZONE_ADDRESSES, "127.0.0.1");
+        user_open(&one, NAME, server_port(redis), NULL);
+        assert_result(user_acquire(&one, RLK_TRY), RLK_OK);
+        assert_int_equal(server_integer(redis, "EXISTS foobar"), 1);
+        asked = zone_asked(NAME);
+        zone_set(NAME, ZONE_ADDRESSES, "127.0.0.2");
+        (void)server_integer(redis, "CLIENT KILL TYPE normal");
+        event = user_event(&one); /* the other server has not got the key */
+        assert_int_equal(event.type, RLK_EV_LOST);
+        assert_true(zone_asked(NAME) > asked);
+        (void)server_integer(redis, "DEL foobar");
+        assert_result(user_acquire(&one, RLK_TRY), RLK_OK);
+        assert_int_equal(server_integer(redis, "EXISTS foobar"), 0);
+        assert_result(rlk_release(&one.lock), RLK_OK);
+        user_close(&one);
+        kind->end();
+    }
+}
+
+/* Fault 41: no such name, or a server that can't say: an error in words, and a wait goes on until
+ * it can be resolved. */
+static void test_fault_41_resolver_reports_errors_in_words(void **state)
+{
+    static const zone_answer answers[] = {ZONE_NXDOMAIN, ZONE_SERVFAIL, ZONE_ADDRESSES};
+    size_t row;
+    size_t i;
+
+    (void)state;
+    setup();
+    for (row = 0; resolver_row(row); row++) {
+        const char *const words[] = {kind->no_such_name, kind->server_fails, ""};
+
+        resolver_open();
+        for (i = 0; i < COUNT_OF(answers); i++) {
+            zone_set(NAME, answers[i], "");
+            user_open(&one, NAME, server_port(redis), NULL);
+            assert_result(user_acquire(&one, RLK_TRY), RLK_E_RESOLVE);
+            assert_contains(rlk_lock_error(&one.lock), "the host name can't be resolved");
+            assert_contains(rlk_lock_error(&one.lock), words[i]);
+            assert_contains(rlk_client_error(&one.posix.client), words[i]);
+            assert_result(rlk_acquire_start(&one.lock, RLK_FOREVER), RLK_PENDING);
+            user_turn(&one);
+            zone_set(NAME, ZONE_ADDRESSES, "127.0.0.1");
+            assert_int_equal(user_event(&one).type, RLK_EV_ACQUIRED);
+            assert_result(rlk_release(&one.lock), RLK_OK);
+            user_close(&one);
+        }
+        kind->end();
+    }
+}
+
+/* Each client has a lookup under way at once; they are more than the threads that ask. */
+static void test_resolver_has_a_hundred_lookups_at_once(void **state)
+{
+    enum {
+        USERS = 100
+    };
+    static user many[USERS];
+    static user *all[USERS];
+    size_t row;
+    size_t i;
+
+    (void)state;
+    setup();
+    for (row = 0; resolver_row(row); row++) {
+        size_t acquired = 0;
+        int64_t end = support_now_ms() + scaled(10000);
+
+        resolver_open();
+        zone_set(NAME, ZONE_SILENT, NULL);
+        for (i = 0; i < USERS; i++) {
+            all[i] = &many[i];
+            (void)snprintf(many[i].key, sizeof many[i].key, "key%zu", i);
+            user_open(&many[i], NAME, server_port(redis),
+                      &(rlk_posix_options){.connect_timeout_ms = scaled(300)});
+            assert_result(rlk_acquire_start(&many[i].lock, RLK_FOREVER), RLK_PENDING);
+        }
+        users_turn(all, USERS);
+        zone_set(NAME, ZONE_ADDRESSES, "127.0.0.1");
+        zone_release();
+        while (acquired < USERS && support_now_ms() < end) {
+            rlk_event event;
+
+            users_turn(all, USERS);
+            for (i = 0; i < USERS; i++)
+                while (rlk_client_next_event(&many[i].posix.client, &event))
+                    acquired += event.type == RLK_EV_ACQUIRED;
+        }
+        assert_int_equal(acquired, USERS);
+        for (i = 0; i < USERS; i++)
+            user_close(&many[i]);
+        server_do(redis, "FLUSHALL");
+        kind->end();
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        support_test(test_resolver_tries_all_addresses),
+        support_test(test_resolver_in_blocking_calls),
+        support_test(test_fault_41_resolver_follows_a_name_that_moves),
+        support_test(test_fault_41_resolver_reports_errors_in_words),
+        support_test(test_resolver_has_a_hundred_lookups_at_once),
+    };
+
+    return cmocka_run_group_tests_name("resolvers", tests, NULL, NULL);
+}
