@@ -141,11 +141,11 @@ resplock_optional(keeper "A thread that renews leases"
 resplock_optional(openssl "TLS by OpenSSL"
     HEADER resplock/tls/openssl.h SOURCE src/tls/openssl.c
     TARGET OpenSSL::SSL OpenSSL::Crypto PACKAGE OpenSSL 3.0
-    PKG_CONFIG "openssl >= 3.0" INCLUDE openssl/ssl.h LIBRARIES ssl crypto)
+    PKG_CONFIG openssl>=3.0 INCLUDE openssl/ssl.h LIBRARIES ssl crypto)
 resplock_optional(mbedtls "TLS by Mbed TLS"
     HEADER resplock/tls/mbedtls.h SOURCE src/tls/mbedtls.c
     TARGET MbedTLS::mbedtls MbedTLS::mbedx509 MbedTLS::mbedcrypto PACKAGE MbedTLS
-    PKG_CONFIG "mbedtls >= 2.28" INCLUDE mbedtls/ssl.h LIBRARIES mbedtls mbedx509 mbedcrypto)
+    PKG_CONFIG mbedtls>=2.28 INCLUDE mbedtls/ssl.h LIBRARIES mbedtls mbedx509 mbedcrypto)
 
 # Event loops.
 resplock_optional(epoll "Event loop: epoll"
@@ -156,13 +156,13 @@ resplock_optional(uv "Event loop: libuv"
     PKG_CONFIG libuv INCLUDE uv.h LIBRARIES uv)
 resplock_optional(libevent "Event loop: libevent"
     HEADER resplock/adapters/libevent.h
-    PKG_CONFIG libevent_core INCLUDE event2/event.h LIBRARIES event_core)
+    PKG_CONFIG libevent_core>=2.1 INCLUDE event2/event.h LIBRARIES event_core)
 resplock_optional(glib "Event loop: GLib"
     HEADER resplock/adapters/glib.h
-    PKG_CONFIG glib-2.0 INCLUDE glib.h)
+    PKG_CONFIG glib-2.0>=2.36 INCLUDE glib.h)
 resplock_optional(sdevent "Event loop: sd-event of systemd"
     HEADER resplock/adapters/sdevent.h
-    PKG_CONFIG libsystemd INCLUDE systemd/sd-event.h LIBRARIES systemd)
+    PKG_CONFIG libsystemd>=229 INCLUDE systemd/sd-event.h LIBRARIES systemd)
 
 # Resolvers of host names.
 resplock_optional(resolver_thread "Resolver: a thread that calls getaddrinfo"
