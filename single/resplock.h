@@ -2081,7 +2081,8 @@ RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
 
 /*
  * Releases. The lock is not held from the call on, whatever the result. Only RLK_E_STATE and
- * RLK_E_WAIT begin nothing.
+ * RLK_E_WAIT begin nothing. A second after the last call rlk_release first reads what has come. A
+ * loss that it reads has the result that the release itself would have: RLK_NOT_OWNER.
  *   RLK_LOST     the cleaning-up of what is left goes on; the call waited for it, for at most
  *                settle_timeout_ms
  *   RLK_UNKNOWN  no answer in time, or an earlier SET may still execute; cleaning up goes on
@@ -9301,7 +9302,7 @@ RLKI_API void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *o
 
 /* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
  */
-RLKI_API inline size_t rlki_token_step(size_t hash, size_t word)
+RLKI_API inline size_t rlki_token_fold(size_t hash, size_t word)
 {
     return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
 }
@@ -9314,7 +9315,7 @@ RLKI_API inline size_t rlki_token_mix(size_t hash, const void *text, size_t len)
 
     while (len > sizeof word) {
         memcpy(&word, at, sizeof word);
-        hash = rlki_token_step(hash, word);
+        hash = rlki_token_fold(hash, word);
         at += sizeof word;
         len -= sizeof word;
         if (len < sizeof word) {
@@ -9324,10 +9325,10 @@ RLKI_API inline size_t rlki_token_mix(size_t hash, const void *text, size_t len)
     }
     if (len == sizeof word) {
         memcpy(&word, at, sizeof word);
-        return rlki_token_step(hash, word);
+        return rlki_token_fold(hash, word);
     }
     while (len-- > 0)
-        hash = rlki_token_step(hash, *at++);
+        hash = rlki_token_fold(hash, *at++);
     return hash;
 }
 
@@ -9419,7 +9420,7 @@ bool rlki_token_draw(rlk_lock *lock)
 
 extern inline size_t rlki_token_len(const rlk_lock *lock);
 
-extern inline size_t rlki_token_step(size_t hash, size_t word);
+extern inline size_t rlki_token_fold(size_t hash, size_t word);
 
 extern inline size_t rlki_token_mix(size_t hash, const void *text, size_t len);
 
@@ -14277,7 +14278,7 @@ void rlki_machine_tick(rlk_lock *lock)
 
     if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
-    if (now_ms >= lock->retry_ms)
+    if (now_ms >= lock->retry_ms && now_ms < lock->deadline_ms) /* else behind the result */
         machine_retry(lock);
     if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.renew_ms)
         lock->client->renewal->due(lock);
@@ -15223,6 +15224,7 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t a
      * twice, so a stream that is known to be dead must not take it (fault 115). */
     rlk_result entered;
     rlk_result result;
+    rlk_result loss = RLK_OK;
     bool held;
     bool lease = (call->op->flags & RLKI_OP_LEASE) != 0;
 
@@ -15232,10 +15234,18 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t a
     entered = blocking_enter(lock, (call->flags & RLKI_CALL_SERVED) != 0 && (!lease || held));
     if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
-    if (entered == RLK_OK && lease)
-        entered = blocking_take_loss(lock, held);
+    if (entered == RLK_OK)
+        loss = blocking_take_loss(lock, held);
+    if (lease && loss != RLK_OK)
+        entered = loss;
     result = rlki_api_begin(lock, entered, call, argument, holders);
-    return result == RLK_PENDING ? blocking_wait(lock) : result;
+    if (result == RLK_PENDING)
+        result = blocking_wait(lock);
+    if (result == RLK_LOST && loss != RLK_OK) { /* a release: as its own script would say */
+        rlki_operation_note(lock, RLK_OP_RELEASE, loss);
+        result = loss;
+    }
+    return result;
 }
 
 #define BLOCKING_CALL(name, parameters, argument, holders)                                         \

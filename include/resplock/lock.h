@@ -320,7 +320,8 @@ RLK_API rlk_result rlk_acquire_start(rlk_lock *lock, int64_t wait_ms);
 
 /*
  * Releases. The lock is not held from the call on, whatever the result. Only RLK_E_STATE and
- * RLK_E_WAIT begin nothing.
+ * RLK_E_WAIT begin nothing. A second after the last call rlk_release first reads what has come. A
+ * loss that it reads has the result that the release itself would have: RLK_NOT_OWNER.
  *   RLK_LOST     the cleaning-up of what is left goes on; the call waited for it, for at most
  *                settle_timeout_ms
  *   RLK_UNKNOWN  no answer in time, or an earlier SET may still execute; cleaning up goes on

@@ -162,6 +162,7 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t a
      * twice, so a stream that is known to be dead must not take it (fault 115). */
     rlk_result entered;
     rlk_result result;
+    rlk_result loss = RLK_OK;
     bool held;
     bool lease = (call->op->flags & RLKI_OP_LEASE) != 0;
 
@@ -171,10 +172,18 @@ static rlk_result blocking_call(rlk_lock *lock, const rlki_call *call, int64_t a
     entered = blocking_enter(lock, (call->flags & RLKI_CALL_SERVED) != 0 && (!lease || held));
     if (entered == RLK_OK && (call->op->flags & RLKI_OP_WAITS) != 0)
         entered = blocking_take_interrupt(lock);
-    if (entered == RLK_OK && lease)
-        entered = blocking_take_loss(lock, held);
+    if (entered == RLK_OK)
+        loss = blocking_take_loss(lock, held);
+    if (lease && loss != RLK_OK)
+        entered = loss;
     result = rlki_api_begin(lock, entered, call, argument, holders);
-    return result == RLK_PENDING ? blocking_wait(lock) : result;
+    if (result == RLK_PENDING)
+        result = blocking_wait(lock);
+    if (result == RLK_LOST && loss != RLK_OK) { /* a release: as its own script would say */
+        rlki_operation_note(lock, RLK_OP_RELEASE, loss);
+        result = loss;
+    }
+    return result;
 }
 
 #define BLOCKING_CALL(name, parameters, argument, holders)                                         \

@@ -184,7 +184,7 @@ void rlki_machine_tick(rlk_lock *lock)
 
     if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
         rlki_held_lose(lock, RLK_LOST);
-    if (now_ms >= lock->retry_ms)
+    if (now_ms >= lock->retry_ms && now_ms < lock->deadline_ms) /* else behind the result */
         machine_retry(lock);
     if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.renew_ms)
         lock->client->renewal->due(lock);

@@ -70,7 +70,7 @@ bool rlki_token_draw(rlk_lock *lock)
 
 extern inline size_t rlki_token_len(const rlk_lock *lock);
 
-extern inline size_t rlki_token_step(size_t hash, size_t word);
+extern inline size_t rlki_token_fold(size_t hash, size_t word);
 
 extern inline size_t rlki_token_mix(size_t hash, const void *text, size_t len);
 

@@ -33,7 +33,7 @@ void rlki_token_write(const rlk_lock *lock, uint32_t number, uint8_t *out);
 
 /* The step of FNV-1a with a factor of full width: other bytes in one word are always another hash.
  */
-inline size_t rlki_token_step(size_t hash, size_t word)
+inline size_t rlki_token_fold(size_t hash, size_t word)
 {
     return (hash ^ word) * (size_t)UINT64_C(0x9e3779b97f4a7c15);
 }
@@ -46,7 +46,7 @@ inline size_t rlki_token_mix(size_t hash, const void *text, size_t len)
 
     while (len > sizeof word) {
         memcpy(&word, at, sizeof word);
-        hash = rlki_token_step(hash, word);
+        hash = rlki_token_fold(hash, word);
         at += sizeof word;
         len -= sizeof word;
         if (len < sizeof word) {
@@ -56,10 +56,10 @@ inline size_t rlki_token_mix(size_t hash, const void *text, size_t len)
     }
     if (len == sizeof word) {
         memcpy(&word, at, sizeof word);
-        return rlki_token_step(hash, word);
+        return rlki_token_fold(hash, word);
     }
     while (len-- > 0)
-        hash = rlki_token_step(hash, *at++);
+        hash = rlki_token_fold(hash, *at++);
     return hash;
 }
 

@@ -164,6 +164,22 @@ static void test_blocking_keep_alive_loses_in_its_first_wait(void **state)
     }
 }
 
+/* A release that reads first, because nobody has served the connection for long, has the result
+ * that its own script would have had. */
+static void test_blocking_release_loses_in_its_first_wait(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    (void)tracked_hold(&h, &lock, 1);
+    h.now_ms += 1000;
+    h.on_wait = answer_at_once;
+    harness_delete(&h, 0, HARNESS_KEY);
+    assert_result(rlk_release(&lock), RLK_NOT_OWNER);
+    assert_int_equal(rlk_lock_lost_cause(&lock), RLK_LOST_DELETED);
+    assert_result(rlk_release(&lock), RLK_NOT_HELD);
+}
+
 /* It waits no longer than one attempt takes. The lease lasts. */
 static void test_blocking_keep_alive_without_an_answer(void **state)
 {
@@ -243,6 +259,7 @@ int main(void)
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_blocking_keep_alive_waits_for_the_check),
         cmocka_unit_test(test_blocking_keep_alive_loses_in_its_first_wait),
+        cmocka_unit_test(test_blocking_release_loses_in_its_first_wait),
         cmocka_unit_test(test_blocking_keep_alive_without_an_answer),
         cmocka_unit_test(test_blocking_keep_alive_beside_a_silent_node),
 #endif
