@@ -28,6 +28,35 @@ static const char *text_of(const char *text, bool connected, rlk_result why, int
     return rlk_client_error(h.client);
 }
 
+/* The driver's words are there where they are about this error. */
+static void test_error_text_words_of_tls(void **state)
+{
+    static const struct {
+        rlk_result why;
+        const char *words;
+        const char *shown;
+    } rows[] = {
+        {RLK_E_TLS, "it broke", "; it broke"},
+        {RLK_E_TLS_REFUSED, "it has expired", "; it has expired"},
+        {RLK_E_CONNECT_TIMEOUT, "no answer", "; no answer"},
+        {RLK_E_CONNECT, "no answer", NULL},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        const char *text;
+
+        (void)text_of("redis://h", false, rows[i].why, 0);
+        rlk_conn_explain(&harness_link_of(&h, 0)->conn, rows[i].words);
+        text = rlk_client_error(h.client);
+        if (rows[i].shown != NULL)
+            assert_contains(text, rows[i].shown);
+        else
+            assert_null(strstr(text, rows[i].words));
+    }
+}
+
 static void test_fault_129_quorum_out_of_reach(void **state)
 {
     rlk_lock lock;
@@ -168,6 +197,7 @@ static void test_error_text_of_what_was_refused(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_error_text_words_of_tls),
         cmocka_unit_test(test_fault_129_quorum_out_of_reach),
         cmocka_unit_test(test_fault_129_nodes_that_refuse),
         cmocka_unit_test(test_fault_129_one_node),
