@@ -750,13 +750,16 @@ static const char *const mbed_stores[] = {
 static rlk_result mbed_file_error(rlk_mbedtls *tls, const char *file, const char *kind, int error)
 {
     int number = errno;
+    int kind_of_error = -(-error & 0xff80); /* without that of the layer below */
     char words[96] = "";
 
     if (error == MBEDTLS_ERR_X509_FILE_IO_ERROR || error == MBEDTLS_ERR_PK_FILE_IO_ERROR)
         mbed_text(words, sizeof words, "can't be read: %s",
                   /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
                   number != 0 ? strerror(number) : "unknown error");
-    else if (error == 0 || error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT)
+    else if (error == 0 || kind_of_error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT ||
+             kind_of_error == MBEDTLS_ERR_X509_INVALID_FORMAT ||
+             kind_of_error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
         mbed_text(words, sizeof words, "has no %s in PEM", kind);
     else
         mbed_words(words, sizeof words, error);
@@ -828,8 +831,6 @@ static rlk_result mbed_load_own(rlk_mbedtls *tls, const rlk_tls_config *config)
     errno = 0;
     error = mbedtls_pk_parse_keyfile(&tls->key, key_file,
                                      config->key_password MBED_KEY_RANDOM(&tls->random));
-    if (error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
-        error = 0;
     if (error != 0 || mbedtls_pk_get_type(&tls->key) == MBEDTLS_PK_NONE)
         return mbed_file_error(tls, key_file, "private key", error);
     if (mbedtls_pk_check_pair(&tls->cert.pk, &tls->key MBED_KEY_RANDOM(&tls->random)) != 0) {

@@ -201,7 +201,7 @@ static int openssl_verify(int good, X509_STORE_CTX *context)
         (const SSL *)X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
     openssl_session *session = (openssl_session *)SSL_get_app_data(ssl);
 
-    if (good || session->tls->insecure)
+    if (good != 0 || session->tls->insecure)
         return 1;
     openssl_explain(session, context);
     return 0;
@@ -568,7 +568,8 @@ static rlk_result openssl_file_error(rlk_openssl *tls, const char *path, const c
     int reason = ERR_GET_REASON(error);
     const char *words = ERR_reason_error_string(error);
 
-    if (reason == PEM_R_NO_START_LINE || reason == X509_R_NO_CERTIFICATE_OR_CRL_FOUND)
+    if (reason == PEM_R_NO_START_LINE || reason == X509_R_NO_CERTIFICATE_OR_CRL_FOUND ||
+        reason == ERR_R_PEM_LIB)
         OPENSSL_FAIL(tls, "%.150s: has no %s in PEM", path, kind);
     else
         OPENSSL_FAIL(tls, "%.150s: %s", path, words != NULL ? words : "unknown error");
