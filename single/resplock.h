@@ -18354,13 +18354,24 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
     }
 }
 
+/* What takes too long, where it is not the connect itself. */
+static const char *socket_overdue_words(const rlk_socket *sock)
+{
+    switch (sock->state) {
+    case SOCKET_RESOLVING:
+        return "the host name was not resolved in time";
+    case SOCKET_TLS:
+        return "no answer to TLS's handshake: is it a TLS port?";
+    default:
+        return "";
+    }
+}
+
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
 {
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
         if (rlk_conn_result(sock->conn) == RLK_E_CONNECT_TIMEOUT) {
-            rlk_conn_explain(sock->conn, sock->state == SOCKET_RESOLVING
-                                             ? "the host name was not resolved in time"
-                                             : "");
+            rlk_conn_explain(sock->conn, socket_overdue_words(sock));
         }
         socket_end(sock, RLK_OK, 0, now_ms);
         revents = 0;

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CERTIFICATE_PATHS 32
+#define CERTIFICATE_PATHS 128
 
 static char *certificate_home; /* NULL: this test has made none */
 static unsigned certificate_count;
@@ -195,4 +195,12 @@ void certificate_pin(const char *file, uint8_t pin[CERTIFICATE_PIN])
         fclose(in);
     if (got != CERTIFICATE_PIN)
         support_fail("no public key of %s", file);
+}
+
+const char *certificate_encrypted_key(const char *password)
+{
+    certificate_begin();
+    certificate_shell("openssl ec -in server.key -aes128 -passout 'pass:%s' -out encrypted.key",
+                      password);
+    return certificate_path("encrypted.key");
 }

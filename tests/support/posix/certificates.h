@@ -48,6 +48,9 @@ const char *certificate_folder(const char *name, ...);
 /* SHA-256 of the public key of a certificate (SubjectPublicKeyInfo). */
 void certificate_pin(const char *file, uint8_t pin[CERTIFICATE_PIN]);
 
+/* Returns the file of the key of all certificates, encrypted. The path lives until the teardown. */
+const char *certificate_encrypted_key(const char *password);
+
 /* Writes a file beside the certificates; returns its path, which lives until the teardown. */
 const char *certificate_text(const char *name, const char *text);
 

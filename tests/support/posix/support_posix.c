@@ -69,9 +69,8 @@ void support_at_teardown(void (*end)(void))
 
 int support_teardown(void **state)
 {
-    (void)state;
     support_end_all();
-    return 0;
+    return support_report_row(state);
 }
 
 /* ---- Folders ---- */
