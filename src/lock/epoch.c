@@ -65,6 +65,10 @@ static void epoch_lock(rlk_lock *lock, uint32_t units)
     bool waits = lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0;
     unsigned i;
 
+    if (lock->timer.link != NULL) { /* due: the lock sets it anew */
+        lock->timer.link = NULL;
+        rlki_timers_set(&lock->client->timers, &lock->timer, lock->client->now_ms);
+    }
     epoch_deadline(lock, units);
     EPOCH_TIMES(lock, epoch_of_lock, by_ms);
     if (waits)
@@ -90,7 +94,7 @@ void rlki_client_turn_back(rlk_client *client, int64_t passed_ms)
     rlk_lock *lock;
 
     client->now_ms = (int32_t)(now_ms & (RLKI_CLOCK_UNIT - 1));
-    rlki_timers_turn_back(&client->timers, epoch_units(whole));
+    rlki_timers_init(&client->timers, client->now_ms);
     for (lock = client->locks; lock != NULL; lock = lock->next)
         epoch_lock(lock, whole);
 }

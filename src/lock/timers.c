@@ -13,7 +13,6 @@
  * A list's link points at what points at the timer, so that unlinking needs no head.
  */
 #include "timers.h"
-#include "clock.h"
 
 #define TIMERS_BITS 2
 /* The digits that are compared: 4.6 hours. */
@@ -127,28 +126,4 @@ int32_t rlki_timers_deadline(const rlk_timers *timers)
     /* all of them are in the next step of the digit, or later */
     below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
     return (timers->now_ms | (int32_t)below) + 1;
-}
-
-void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms)
-{
-    rlk_timer *all = NULL;
-    unsigned level;
-
-    for (level = 0; level < RLK_TIMERS_LISTS; level++) {
-        while (timers->lists[level] != NULL) {
-            rlk_timer *timer = timers->lists[level];
-
-            timers->lists[level] = timer->next;
-            timer->next = all;
-            all = timer;
-        }
-    }
-    timers->now_ms = rlki_earlier(timers->now_ms, by_ms);
-    while (all != NULL) {
-        rlk_timer *timer = all;
-
-        all = timer->next;
-        timer->deadline_ms = rlki_earlier(timer->deadline_ms, by_ms);
-        rlki_timers_insert(timers, timer);
-    }
 }

@@ -37,9 +37,6 @@ RLKI_INTO_CALLERS void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int
  * deadlines come first, but in any order those that were past when they were set. */
 rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms);
 
-/* Takes by_ms off the timers' time and all deadlines. */
-void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms);
-
 /* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
  * are about as far away. A few pops at such times reach the deadline. RLKI_NEVER when no timer is
  * set. Always later than the last pop's now_ms, unless a timer was set for a past time since. */

@@ -85,6 +85,9 @@ static void test_election_leader_is_another(void **state)
     assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
     assert_int_equal(leader.since_ms, HARNESS_START + 2100);
     assert_int_equal(leader.until_ms, RLK_NEVER);
+    holder.ttl_ms = INT64_MAX; /* a server may say so */
+    assert_result(leader_by(&lock, &holder, &leader), RLK_OK);
+    assert_int_equal(leader.until_ms, RLK_NEVER);
 
     /* none, and then the same again: it may have been another's meanwhile */
     harness_delete(&h, 0, HARNESS_KEY);

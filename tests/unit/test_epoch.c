@@ -5,6 +5,9 @@
  */
 #include "harness.h"
 
+#include "lock/clock.h"
+#include "resplock/transfer.h"
+
 #include <string.h>
 
 #define DAY INT64_C(86400000)
@@ -24,7 +27,8 @@ static const int64_t sleeps[] = {31000,
                                  (INT64_C(1) << 32) + 15000,
                                  50 * DAY,
                                  99 * DAY,
-                                 36500 * DAY};
+                                 36500 * DAY,
+                                 INT64_C(1) << 60};
 
 /* A lock that is held, by a server that answers. */
 static void holds(rlk_lock *lock, int64_t ttl_ms)
@@ -176,6 +180,46 @@ static void test_epoch_a_wait_of_centuries_does_not_end(void **state)
     assert_result(rlk_cancel(&lock), RLK_OK);
 }
 
+/* A lease that another lock took, and hands over after a sleep. */
+static void test_epoch_an_old_lease_is_not_attached(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(sleeps)); i++) {
+        rlk_lock lock;
+        rlk_lease lease;
+
+        harness_start_automatic(&h, 1);
+        holds(&lock, 30000);
+        assert_result(rlk_lock_detach(&lock, &lease), RLK_OK);
+        assert_int_equal(lease.until_ms, HARNESS_START + 30000 - 303);
+        sleeps_for(sleeps[i]);
+        assert_result(rlk_lock_attach(&lock, &lease), RLK_LOST);
+        assert_false(rlk_is_held(&lock));
+    }
+}
+
+static void test_epoch_times_of_both_clocks(void **state)
+{
+    static const int64_t differences[] = {
+        INT64_MIN / 8, -(INT64_C(1) << 31) - 1, -1, 0, 1, (INT64_C(1) << 31) - 2 - HARNESS_START};
+    size_t i;
+
+    (void)state;
+    harness_start(&h, 1); /* the own clock begins at that of the harness */
+    for (i = 0; support_row(i, COUNT_OF(differences)); i++) {
+        int64_t clock_ms = HARNESS_START + differences[i];
+        int32_t time_ms = rlki_client_time_of(h.client, clock_ms);
+
+        assert_int_equal(time_ms, clock_ms < INT32_MIN ? RLKI_EXPIRED : clock_ms);
+        assert_int_equal(rlki_client_clock_of(h.client, time_ms), time_ms);
+    }
+    assert_int_equal(rlki_client_time_of(h.client, INT32_MAX), RLKI_NEVER);
+    assert_int_equal(rlki_client_time_of(h.client, RLK_NEVER), RLKI_NEVER);
+    assert_int_equal(rlki_client_clock_of(h.client, RLKI_NEVER), RLK_NEVER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +228,8 @@ int main(void)
         cmocka_unit_test(test_epoch_a_long_lease_stays),
         cmocka_unit_test(test_epoch_a_long_wait_ends_in_time),
         cmocka_unit_test(test_epoch_a_wait_of_centuries_does_not_end),
+        cmocka_unit_test(test_epoch_an_old_lease_is_not_attached),
+        cmocka_unit_test(test_epoch_times_of_both_clocks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

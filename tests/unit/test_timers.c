@@ -256,12 +256,6 @@ static void test_timers_agree_with_a_list(void **state)
                 rlki_timers_cancel(timer);
                 break;
             case 1:
-                if (draw(8) == 0) { /* the clock begins anew: all is as far away as before */
-                    uint32_t by = draw(1u << draw(30));
-
-                    rlki_timers_turn_back(&heap, by);
-                    now -= (int32_t)by;
-                }
                 now += (int32_t)(draw(2) != 0 ? draw(40) : draw(1u << draw(24)));
                 break;
             default:
@@ -291,27 +285,6 @@ static void test_timers_agree_with_a_list(void **state)
     }
 }
 
-/* After a long sleep the deadlines are too long ago for 32 bits: they are past, all of them. */
-static void test_timers_that_are_long_past_fire(void **state)
-{
-    static const int32_t deadlines[] = {1, 30000, 1 << 23, 1 << 24, 1 << 30, RLKI_NEVER - 1};
-    rlk_timer timers[COUNT_OF(deadlines)];
-    rlk_timers heap;
-    size_t i;
-
-    (void)state;
-    rlki_timers_init(&heap, 0);
-    for (i = 0; i < COUNT_OF(deadlines); i++) {
-        timers[i].link = NULL;
-        rlki_timers_set(&heap, &timers[i], deadlines[i]);
-    }
-    rlki_timers_turn_back(&heap, UINT32_MAX);
-    for (i = 0; i < COUNT_OF(deadlines); i++)
-        assert_non_null(rlki_timers_pop(&heap, 0));
-    assert_null(rlki_timers_pop(&heap, 0));
-    assert_int_equal(rlki_timers_deadline(&heap), RLKI_NEVER);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,7 +294,6 @@ int main(void)
         cmocka_unit_test(test_timers_beyond_the_digits_hide_none),
         cmocka_unit_test(test_timers_by_the_dozen_wake_few_times),
         cmocka_unit_test(test_timers_agree_with_a_list),
-        cmocka_unit_test(test_timers_that_are_long_past_fire),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
