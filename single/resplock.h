@@ -1599,12 +1599,11 @@ struct rlk_client {
     uint16_t random_left; /* bytes of `random` that are in no token yet: the first ones */
 #endif
     rlk_env env;
-    const struct rlki_renewal *renewal; /* NULL: no lock renews in the background */
-    rlk_lock *locks;                    /* attached */
-    rlk_lock *event_head;
-    rlk_lock *event_tail;
-    rlk_lock *ready_head; /* locks to be stepped before this call ends */
-    rlk_lock *ready_tail;
+    const struct rlki_renewal *renewal;   /* NULL: no lock renews in the background */
+    const struct rlki_campaign *campaign; /* NULL: no lock was in an election */
+    rlk_lock *locks;                      /* attached */
+    rlk_lock *events;                     /* locks with events: the first */
+    rlk_lock *ready;                      /* locks to be stepped before this call ends: the last */
     rlk_conn *conns[RLK_MAX_NODES];
     uint32_t operation_timeout_ms;
     uint32_t settle_timeout_ms;
@@ -1614,8 +1613,8 @@ struct rlk_client {
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     int32_t now_ms;                   /* clock_ms by the client's own clock */
     int64_t clock_ms;                 /* by the caller's; clamped: never goes back */
-    int64_t served_ms;                /* by a blocking call, last */
-    int64_t hurried_ms;               /* connections, by an operation, last */
+    int32_t served_ms;                /* by a blocking call, last */
+    int32_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see wait_queue.c */
     uint32_t buckets_mask;
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
@@ -1732,18 +1731,17 @@ struct rlk_lock {
     const char *prefix;
     rlk_lock *next; /* locks of the client */
     rlk_lock *prev;
-    rlk_lock *ready_next; /* to be stepped; itself: the last; NULL: not to be */
+    rlk_lock *ready_next; /* to be stepped; of the last: the first; NULL: not to be */
     rlk_lock *event_next;
-    rlk_lock *event_prev;
+    rlk_lock *event_prev; /* of the first: the last */
     rlk_lock *queue_next; /* in a bucket; in the ring of those behind the first waiter */
     union {
         rlk_lock *last; /* of the first waiter: the last of those behind it; NULL: nobody is */
         rlk_lock *prev; /* of one behind the first */
+        struct rlk_holder *asked; /* of a query, which waits in no queue: the caller's array */
     } queue;
-    const struct rlki_campaign *campaign; /* NULL: in no election */
-    struct rlk_holder *holders;           /* of the configuration: what nodes said last */
+    struct rlk_holder *holders; /* of the configuration: what nodes said last */
     void *user;
-    void *query;         /* of the query under way: the caller's rlk_holder array */
     int32_t deadline_ms; /* of the operation: end of the trying; see later */
     int32_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
     int32_t retry_ms;    /* when refused undos and raises are sent again, or RLKI_NEVER */
@@ -8651,6 +8649,7 @@ enum {
 #define RLKI_OPTION_UNSETTLED 0x02u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x04u /* ... and says that our token is not in the key */
 #define RLKI_OPTION_RENEWED   0x08u /* in the background, well or not, since its last result */
+#define RLKI_OPTION_CAMPAIGN  0x20u /* in an election */
 #define RLKI_OPTION_FELL      0x10u /* lost since then, without a call */
 
 struct rlki_report;
@@ -8692,10 +8691,21 @@ static inline rlk_node_mask rlki_bit(unsigned node)
     return (rlk_node_mask)(RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node);
 }
 
+/* Returns true of a lock in an election. */
+static inline bool rlki_lock_campaigns(const rlk_lock *lock)
+{
+    return (lock->options & RLKI_OPTION_CAMPAIGN) != 0;
+}
+
+static inline void rlki_lock_leave_election(rlk_lock *lock)
+{
+    lock->options = (uint8_t)(lock->options & ~RLKI_OPTION_CAMPAIGN);
+}
+
 /* Returns true if a lock that is held renews in the background. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-    return (lock->options & RLKI_OPTION_RENEW) != 0 || lock->campaign != NULL;
+    return (lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_CAMPAIGN)) != 0;
 }
 
 /* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLKI_NEVER where nobody
@@ -8983,23 +8993,25 @@ RLKI_API inline void rlki_ready(rlk_lock *lock)
     if (lock->ready_next != NULL)
         return;
     lock->ready_next = lock;
-    if (client->ready_tail != NULL)
-        client->ready_tail->ready_next = lock;
-    else
-        client->ready_head = lock;
-    client->ready_tail = lock;
+    if (client->ready != NULL) {
+        lock->ready_next = client->ready->ready_next;
+        client->ready->ready_next = lock;
+    }
+    client->ready = lock;
 }
 
 /* Takes the first lock off it; NULL: there is none. */
 RLKI_API inline rlk_lock *rlki_ready_take(rlk_client *client)
 {
-    rlk_lock *lock = client->ready_head;
+    rlk_lock *last = client->ready;
+    rlk_lock *lock;
 
-    if (lock == NULL)
+    if (last == NULL)
         return NULL;
-    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
-    if (client->ready_head == NULL)
-        client->ready_tail = NULL;
+    lock = last->ready_next;
+    last->ready_next = lock->ready_next;
+    if (lock == last)
+        client->ready = NULL;
     lock->ready_next = NULL;
     return lock;
 }
@@ -10627,12 +10639,14 @@ RLKI_API inline void rlki_event_link(rlk_lock *lock)
         return;
     lock->events |= RLKI_EVENT_LINKED;
     lock->event_next = NULL;
-    lock->event_prev = client->event_tail;
-    if (client->event_tail != NULL)
-        client->event_tail->event_next = lock;
-    else
-        client->event_head = lock;
-    client->event_tail = lock;
+    lock->event_prev = lock;
+    if (client->events == NULL) {
+        client->events = lock;
+        return;
+    }
+    lock->event_prev = client->events->event_prev;
+    lock->event_prev->event_next = lock;
+    client->events->event_prev = lock;
 }
 
 RLKI_API RLKI_INTO_CALLERS void rlki_event_raise(rlk_lock *lock, unsigned event)
@@ -10663,16 +10677,16 @@ static void events_unlink(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
 
-    if (lock->event_prev != NULL)
-        lock->event_prev->event_next = lock->event_next;
+    rlk_lock *next = lock->event_next;
+
+    if (client->events == lock)
+        client->events = next;
     else
-        client->event_head = lock->event_next;
-    if (lock->event_next != NULL)
-        lock->event_next->event_prev = lock->event_prev;
-    else
-        client->event_tail = lock->event_prev;
-    lock->event_next = NULL;
-    lock->event_prev = NULL;
+        lock->event_prev->event_next = next;
+    if (next == NULL)
+        next = client->events;
+    if (next != NULL)
+        next->event_prev = lock->event_prev;
     lock->events = 0;
 }
 
@@ -10693,9 +10707,9 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     unsigned pulled = RLKI_EVENT_LOST;
 
     if (client == NULL || event == NULL || client->state != RLKI_CLIENT_OPEN ||
-        client->event_head == NULL || !rlki_client_same_process(client))
+        client->events == NULL || !rlki_client_same_process(client))
         return false;
-    lock = client->event_head;
+    lock = client->events;
     event->lock = lock;
     event->user = lock->user;
     event->operation = RLK_OP_NONE;
@@ -10725,8 +10739,8 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
-        lock->campaign->follow_again(lock);
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && rlki_lock_campaigns(lock))
+        client->campaign->follow_again(lock);
     return true;
 }
 
@@ -10776,13 +10790,13 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int32_t dead
     bool called = op->id != RLK_OP_NONE;
     /* the renewals of a thousand locks leave the connections their backoff */
     bool hurries =
-        called || client->clock_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
+        called || client->hurried_ms <= rlki_earlier(client->now_ms, lock->node_timeout_ms);
 
     /* the caller who starts the next has no use for the result of the last one */
     if (called)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (hurries)
-        client->hurried_ms = client->clock_ms;
+        client->hurried_ms = client->now_ms;
     lock->op = op;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = 0;
@@ -10924,7 +10938,7 @@ RLKI_API void rlki_recheck_begin(rlk_lock *lock);
 /* Returns true of a follower that can say who leads. */
 RLKI_API inline bool rlki_recheck_is_observed(const rlk_lock *lock)
 {
-    return lock->campaign != NULL && lock->holders != NULL;
+    return (lock->options & RLKI_OPTION_CAMPAIGN) != 0 && lock->holders != NULL;
 }
 
 /* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with
@@ -12208,7 +12222,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 
 static void acquire_cancel(rlk_lock *lock)
 {
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     if (lock->phase == RLKI_PHASE_SETTLE)
         lock->outcome = RLK_CANCELLED;
     else
@@ -12361,7 +12375,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
         if (rlki_recheck_is_observed(lock))
-            lock->campaign->ask(lock);
+            lock->client->campaign->ask(lock);
         return false;
     }
     if (count.undoing > 0 && lock->phase_ms != RLKI_NEVER)
@@ -12643,7 +12657,7 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
     else if (report->votes)
         acquire_voted(lock, node, report);
     if (rlki_recheck_is_observed(lock))
-        lock->campaign->observe(lock, node, report);
+        lock->client->campaign->observe(lock, node, report);
 }
 
 static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
@@ -12734,7 +12748,7 @@ static void acquire_begin(rlk_lock *lock, int64_t wait_ms)
     lock->as.wait.began_ms = clock_ms;
     lock->as.wait.report_ms = RLKI_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     if (one_try) {
         lock->flags |= RLKI_LOCK_TRY;
         rlki_recheck_begin(lock);
@@ -13307,7 +13321,7 @@ static void inspect_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
 
 static rlk_holder *inspect_holder(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return (rlk_holder *)lock->query + rlki_index(node);
+    return &lock->queue.asked[rlki_index(node)];
 }
 
 static void inspect_failed(rlk_lock *lock, rlk_node_lock *node, rlk_result why)
@@ -13419,7 +13433,7 @@ unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
 /* True if one token is on a quorum of nodes. */
 static bool inspect_is_held(const rlk_lock *lock)
 {
-    const rlk_holder *holders = (const rlk_holder *)lock->query;
+    const rlk_holder *holders = lock->queue.asked;
     unsigned i;
 
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -13541,7 +13555,7 @@ static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *ho
         holders[i].result = RLK_PENDING;
         holders[i].ttl_ms = RLKI_TTL_ABSENT;
     }
-    lock->query = holders;
+    lock->queue.asked = holders;
     inspect_begin(lock, &inspect_query);
     return RLK_PENDING;
 }
@@ -13684,7 +13698,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     lock->state = RLKI_FREE;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);
@@ -13753,7 +13767,7 @@ RLKI_API void rlki_machine_drain_all(rlk_client *client);
 
 static inline void rlki_machine_drain(rlk_client *client)
 {
-    if (client->ready_head != NULL)
+    if (client->ready != NULL)
         rlki_machine_drain_all(client);
 }
 
@@ -13848,9 +13862,6 @@ RLKI_API RLKI_INTO_CALLERS void rlki_timers_set(rlk_timers *timers, rlk_timer *t
 /* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
  * deadlines come first, but in any order those that were past when they were set. */
 RLKI_API rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms);
-
-/* Takes by_ms off the timers' time and all deadlines. */
-RLKI_API void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms);
 
 /* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
  * are about as far away. A few pops at such times reach the deadline. RLKI_NEVER when no timer is
@@ -13988,30 +13999,6 @@ int32_t rlki_timers_deadline(const rlk_timers *timers)
     return (timers->now_ms | (int32_t)below) + 1;
 }
 
-void rlki_timers_turn_back(rlk_timers *timers, uint32_t by_ms)
-{
-    rlk_timer *all = NULL;
-    unsigned level;
-
-    for (level = 0; level < RLK_TIMERS_LISTS; level++) {
-        while (timers->lists[level] != NULL) {
-            rlk_timer *timer = timers->lists[level];
-
-            timers->lists[level] = timer->next;
-            timer->next = all;
-            all = timer;
-        }
-    }
-    timers->now_ms = rlki_earlier(timers->now_ms, by_ms);
-    while (all != NULL) {
-        rlk_timer *timer = all;
-
-        all = timer->next;
-        timer->deadline_ms = rlki_earlier(timer->deadline_ms, by_ms);
-        rlki_timers_insert(timers, timer);
-    }
-}
-
 /* ==== src/lock/epoch.c ==== */
 
 extern inline void rlki_client_advance(rlk_client *client, int64_t clock_ms);
@@ -14075,6 +14062,10 @@ static void epoch_lock(rlk_lock *lock, uint32_t units)
     bool waits = lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0;
     unsigned i;
 
+    if (lock->timer.link != NULL) { /* due: the lock sets it anew */
+        lock->timer.link = NULL;
+        rlki_timers_set(&lock->client->timers, &lock->timer, lock->client->now_ms);
+    }
     epoch_deadline(lock, units);
     EPOCH_TIMES(lock, epoch_of_lock, by_ms);
     if (waits)
@@ -14100,7 +14091,9 @@ void rlki_client_turn_back(rlk_client *client, int64_t passed_ms)
     rlk_lock *lock;
 
     client->now_ms = (int32_t)(now_ms & (RLKI_CLOCK_UNIT - 1));
-    rlki_timers_turn_back(&client->timers, epoch_units(whole));
+    client->served_ms = rlki_earlier(client->served_ms, epoch_units(whole));
+    client->hurried_ms = rlki_earlier(client->hurried_ms, epoch_units(whole));
+    rlki_timers_init(&client->timers, client->now_ms);
     for (lock = client->locks; lock != NULL; lock = lock->next)
         epoch_lock(lock, whole);
 }
@@ -14931,10 +14924,9 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->nodes = 0;
     client->renewal = NULL;
     client->locks = NULL;
-    client->event_head = NULL;
-    client->event_tail = NULL;
-    client->ready_head = NULL;
-    client->ready_tail = NULL;
+    client->campaign = NULL;
+    client->events = NULL;
+    client->ready = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
     client->checked = false;
@@ -14961,8 +14953,8 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     memset(&client->stats, 0, sizeof client->stats);
 #endif
     rlki_client_begin_time(client);
-    client->served_ms = client->clock_ms;
-    client->hurried_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
+    client->hurried_ms = client->now_ms;
     if (client->env.random(client->env.context, &client->jitter, sizeof client->jitter) != 0)
         client->jitter = (uint32_t)client->clock_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
@@ -14988,10 +14980,8 @@ void rlk_client_close(rlk_client *client)
         lock->state = RLKI_CLOSED;
         lock->position = RLKI_POSITION_NONE;
     }
-    client->event_head = NULL;
-    client->event_tail = NULL;
-    client->ready_head = NULL;
-    client->ready_tail = NULL;
+    client->events = NULL;
+    client->ready = NULL;
     rlki_token_forget(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_close(client->conns[i], client->clock_ms);
@@ -15002,7 +14992,7 @@ int64_t rlki_client_deadline(const rlk_client *client)
     int64_t deadline_ms;
     unsigned i;
 
-    if (client->ready_head != NULL) /* of a command that did not leave */
+    if (client->ready != NULL) /* of a command that did not leave */
         return client->clock_ms + 1;
     deadline_ms = rlki_client_clock_of(client, rlki_timers_deadline(&client->timers));
     for (i = 0; i < rlki_nodes(client); i++) {
@@ -15160,13 +15150,13 @@ static rlk_result blocking_wait(rlk_lock *lock)
     while (blocking_is_on(lock, op))
         if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
-    client->served_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
-        lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && rlki_lock_campaigns(lock))
+        client->campaign->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
 
@@ -15188,9 +15178,9 @@ static rlk_result blocking_enter(rlk_lock *lock, bool serves)
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
     if (!serves && !client->interruptible &&
-        client->clock_ms - client->served_ms < BLOCKING_IDLE_MS)
+        rlki_earlier(client->now_ms, BLOCKING_IDLE_MS) < client->served_ms)
         return RLK_OK;
-    client->served_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
     if (client->env.wait(client->env.context, client, client->clock_ms) == RLK_CANCELLED)
         client->interrupted = true; /* before this call */
     return rlki_machine_enter(lock);
@@ -15276,7 +15266,7 @@ rlk_result rlk_keep_alive(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait != NULL)
         (void)blocking_wait(lock);
@@ -15376,7 +15366,7 @@ rlk_result rlk_client_check(rlk_client *client)
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
-    client->served_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
     for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
         result = check_node(client->conns[i]);
         client->failed_node = (uint8_t)i;
@@ -15517,7 +15507,7 @@ static void election_follow_again(rlk_lock *lock)
     result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
 }
 
@@ -15580,7 +15570,8 @@ rlk_result rlk_campaign_start(rlk_lock *lock)
 
     if (result == RLK_PENDING) {
         rlki_renewal_begin(lock->client);
-        lock->campaign = &campaign;
+        lock->client->campaign = &campaign;
+        lock->options |= RLKI_OPTION_CAMPAIGN;
     }
     return result;
 }
@@ -16592,7 +16583,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
         node->flags = 0; /* not this lock's any more: nothing is undone */
     }
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     lock->state = RLKI_FREE;
     rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0); /* the other nodes */
     (void)rlki_queue_leave(lock);
@@ -16634,7 +16625,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
         return RLK_E_STATE;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    lock->options = lock->options & RLKI_OPTION_RENEW;
+    lock->options = lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_CAMPAIGN);
     memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
     lock->as.hold.since_ms = lease->since_ms;
@@ -19259,7 +19250,7 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
     }
     rlki_client_now(client);
     posix_serve(posix, NULL, 0, false);
-    if (client->event_head != NULL) {
+    if (client->events != NULL) {
         *timeout_ms = 0;
     } else {
         rlki_client_now(client); /* a resolver may have taken long */

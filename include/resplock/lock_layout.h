@@ -99,12 +99,11 @@ struct rlk_client {
     uint16_t random_left; /* bytes of `random` that are in no token yet: the first ones */
 #endif
     rlk_env env;
-    const struct rlki_renewal *renewal; /* NULL: no lock renews in the background */
-    rlk_lock *locks;                    /* attached */
-    rlk_lock *event_head;
-    rlk_lock *event_tail;
-    rlk_lock *ready_head; /* locks to be stepped before this call ends */
-    rlk_lock *ready_tail;
+    const struct rlki_renewal *renewal;   /* NULL: no lock renews in the background */
+    const struct rlki_campaign *campaign; /* NULL: no lock was in an election */
+    rlk_lock *locks;                      /* attached */
+    rlk_lock *events;                     /* locks with events: the first */
+    rlk_lock *ready;                      /* locks to be stepped before this call ends: the last */
     rlk_conn *conns[RLK_MAX_NODES];
     uint32_t operation_timeout_ms;
     uint32_t settle_timeout_ms;
@@ -114,8 +113,8 @@ struct rlk_client {
     uint32_t unfenced[RLK_MAX_NODES]; /* streams up to this one may still execute what they sent */
     int32_t now_ms;                   /* clock_ms by the client's own clock */
     int64_t clock_ms;                 /* by the caller's; clamped: never goes back */
-    int64_t served_ms;                /* by a blocking call, last */
-    int64_t hurried_ms;               /* connections, by an operation, last */
+    int32_t served_ms;                /* by a blocking call, last */
+    int32_t hurried_ms;               /* connections, by an operation, last */
     rlk_lock **buckets;               /* by the hash of the key: see wait_queue.c */
     uint32_t buckets_mask;
     rlk_turn turns[RLK_TURNS]; /* by the hash of the key */
@@ -232,18 +231,17 @@ struct rlk_lock {
     const char *prefix;
     rlk_lock *next; /* locks of the client */
     rlk_lock *prev;
-    rlk_lock *ready_next; /* to be stepped; itself: the last; NULL: not to be */
+    rlk_lock *ready_next; /* to be stepped; of the last: the first; NULL: not to be */
     rlk_lock *event_next;
-    rlk_lock *event_prev;
+    rlk_lock *event_prev; /* of the first: the last */
     rlk_lock *queue_next; /* in a bucket; in the ring of those behind the first waiter */
     union {
         rlk_lock *last; /* of the first waiter: the last of those behind it; NULL: nobody is */
         rlk_lock *prev; /* of one behind the first */
+        struct rlk_holder *asked; /* of a query, which waits in no queue: the caller's array */
     } queue;
-    const struct rlki_campaign *campaign; /* NULL: in no election */
-    struct rlk_holder *holders;           /* of the configuration: what nodes said last */
+    struct rlk_holder *holders; /* of the configuration: what nodes said last */
     void *user;
-    void *query;         /* of the query under way: the caller's rlk_holder array */
     int32_t deadline_ms; /* of the operation: end of the trying; see later */
     int32_t phase_ms;    /* end of the phase: of the attempt, of the pause, of the settling */
     int32_t retry_ms;    /* when refused undos and raises are sent again, or RLKI_NEVER */

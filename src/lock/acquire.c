@@ -106,7 +106,7 @@ static void acquire_settle(rlk_lock *lock, rlk_result outcome)
 
 static void acquire_cancel(rlk_lock *lock)
 {
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     if (lock->phase == RLKI_PHASE_SETTLE)
         lock->outcome = RLK_CANCELLED;
     else
@@ -259,7 +259,7 @@ static bool acquire_step_watch(rlk_lock *lock)
     if (count.ready + (gated ? count.changed : 0) < rlki_needed(lock->client)) {
         lock->flags &= (uint8_t)~RLKI_LOCK_JITTERED;
         if (rlki_recheck_is_observed(lock))
-            lock->campaign->ask(lock);
+            lock->client->campaign->ask(lock);
         return false;
     }
     if (count.undoing > 0 && lock->phase_ms != RLKI_NEVER)
@@ -541,7 +541,7 @@ static void acquire_report(rlk_lock *lock, rlk_node_lock *node, const rlki_repor
     else if (report->votes)
         acquire_voted(lock, node, report);
     if (rlki_recheck_is_observed(lock))
-        lock->campaign->observe(lock, node, report);
+        lock->client->campaign->observe(lock, node, report);
 }
 
 static void acquire_changed(rlk_lock *lock, rlk_node_lock *node, bool ready)
@@ -632,7 +632,7 @@ static void acquire_begin(rlk_lock *lock, int64_t wait_ms)
     lock->as.wait.began_ms = clock_ms;
     lock->as.wait.report_ms = RLKI_NEVER;
     lock->options &= (uint8_t) ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED);
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     if (one_try) {
         lock->flags |= RLKI_LOCK_TRY;
         rlki_recheck_begin(lock);

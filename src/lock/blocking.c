@@ -98,13 +98,13 @@ static rlk_result blocking_wait(rlk_lock *lock)
     while (blocking_is_on(lock, op))
         if (!blocking_turn(lock, op, &cancelled))
             return RLK_E_CLOSED;
-    client->served_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
     result = (rlk_result)lock->done_result;
     if (rlki_operation_is_on(lock))
         return result;
     rlki_event_drop(lock, RLKI_EVENT_RESULT);
-    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
-        lock->campaign->follow_again(lock); /* its loss was pulled while waiting */
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && rlki_lock_campaigns(lock))
+        client->campaign->follow_again(lock); /* its loss was pulled while waiting */
     return result;
 }
 
@@ -126,9 +126,9 @@ static rlk_result blocking_enter(rlk_lock *lock, bool serves)
     if (rlki_operation_is_on(lock))
         return RLK_OK; /* this call is refused, and must not end that one on the way */
     if (!serves && !client->interruptible &&
-        client->clock_ms - client->served_ms < BLOCKING_IDLE_MS)
+        rlki_earlier(client->now_ms, BLOCKING_IDLE_MS) < client->served_ms)
         return RLK_OK;
-    client->served_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
     if (client->env.wait(client->env.context, client, client->clock_ms) == RLK_CANCELLED)
         client->interrupted = true; /* before this call */
     return rlki_machine_enter(lock);
@@ -214,7 +214,7 @@ rlk_result rlk_keep_alive(rlk_lock *lock)
 
 void rlki_lock_scope_end(rlk_lock *lock)
 {
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     if (rlk_lock_operation(lock) != RLK_OP_NONE && rlk_cancel(lock) == RLK_OK &&
         lock->client->env.wait != NULL)
         (void)blocking_wait(lock);

@@ -93,7 +93,7 @@ rlk_result rlk_client_check(rlk_client *client)
     result = check_begin(client, failures);
     if (result == RLK_OK)
         result = check_wait(client, failures);
-    client->served_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
     for (i = 0; i < rlki_nodes(client) && result == RLK_OK; i++) {
         result = check_node(client->conns[i]);
         client->failed_node = (uint8_t)i;

@@ -233,10 +233,9 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     client->nodes = 0;
     client->renewal = NULL;
     client->locks = NULL;
-    client->event_head = NULL;
-    client->event_tail = NULL;
-    client->ready_head = NULL;
-    client->ready_tail = NULL;
+    client->campaign = NULL;
+    client->events = NULL;
+    client->ready = NULL;
     client->warnings = 0;
     client->failed = RLK_OK;
     client->checked = false;
@@ -263,8 +262,8 @@ rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, size_t n
     memset(&client->stats, 0, sizeof client->stats);
 #endif
     rlki_client_begin_time(client);
-    client->served_ms = client->clock_ms;
-    client->hurried_ms = client->clock_ms;
+    client->served_ms = client->now_ms;
+    client->hurried_ms = client->now_ms;
     if (client->env.random(client->env.context, &client->jitter, sizeof client->jitter) != 0)
         client->jitter = (uint32_t)client->clock_ms; /* not secret; tokens fail on their own */
     client->jitter |= 1u;
@@ -290,10 +289,8 @@ void rlk_client_close(rlk_client *client)
         lock->state = RLKI_CLOSED;
         lock->position = RLKI_POSITION_NONE;
     }
-    client->event_head = NULL;
-    client->event_tail = NULL;
-    client->ready_head = NULL;
-    client->ready_tail = NULL;
+    client->events = NULL;
+    client->ready = NULL;
     rlki_token_forget(client);
     for (i = 0; i < rlki_nodes(client); i++)
         rlk_conn_close(client->conns[i], client->clock_ms);
@@ -304,7 +301,7 @@ int64_t rlki_client_deadline(const rlk_client *client)
     int64_t deadline_ms;
     unsigned i;
 
-    if (client->ready_head != NULL) /* of a command that did not leave */
+    if (client->ready != NULL) /* of a command that did not leave */
         return client->clock_ms + 1;
     deadline_ms = rlki_client_clock_of(client, rlki_timers_deadline(&client->timers));
     for (i = 0; i < rlki_nodes(client); i++) {

@@ -50,23 +50,25 @@ inline void rlki_ready(rlk_lock *lock)
     if (lock->ready_next != NULL)
         return;
     lock->ready_next = lock;
-    if (client->ready_tail != NULL)
-        client->ready_tail->ready_next = lock;
-    else
-        client->ready_head = lock;
-    client->ready_tail = lock;
+    if (client->ready != NULL) {
+        lock->ready_next = client->ready->ready_next;
+        client->ready->ready_next = lock;
+    }
+    client->ready = lock;
 }
 
 /* Takes the first lock off it; NULL: there is none. */
 inline rlk_lock *rlki_ready_take(rlk_client *client)
 {
-    rlk_lock *lock = client->ready_head;
+    rlk_lock *last = client->ready;
+    rlk_lock *lock;
 
-    if (lock == NULL)
+    if (last == NULL)
         return NULL;
-    client->ready_head = lock->ready_next != lock ? lock->ready_next : NULL;
-    if (client->ready_head == NULL)
-        client->ready_tail = NULL;
+    lock = last->ready_next;
+    last->ready_next = lock->ready_next;
+    if (lock == last)
+        client->ready = NULL;
     lock->ready_next = NULL;
     return lock;
 }

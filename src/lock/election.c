@@ -34,7 +34,7 @@ static void election_follow_again(rlk_lock *lock)
     result = rlk_campaign_start(lock);
     if (result == RLK_PENDING)
         return;
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     rlki_operation_report(lock, RLK_OP_ACQUIRE, result);
 }
 
@@ -97,7 +97,8 @@ rlk_result rlk_campaign_start(rlk_lock *lock)
 
     if (result == RLK_PENDING) {
         rlki_renewal_begin(lock->client);
-        lock->campaign = &campaign;
+        lock->client->campaign = &campaign;
+        lock->options |= RLKI_OPTION_CAMPAIGN;
     }
     return result;
 }

@@ -94,6 +94,8 @@ void rlki_client_turn_back(rlk_client *client, int64_t passed_ms)
     rlk_lock *lock;
 
     client->now_ms = (int32_t)(now_ms & (RLKI_CLOCK_UNIT - 1));
+    client->served_ms = rlki_earlier(client->served_ms, epoch_units(whole));
+    client->hurried_ms = rlki_earlier(client->hurried_ms, epoch_units(whole));
     rlki_timers_init(&client->timers, client->now_ms);
     for (lock = client->locks; lock != NULL; lock = lock->next)
         epoch_lock(lock, whole);

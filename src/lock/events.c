@@ -12,16 +12,16 @@ static void events_unlink(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
 
-    if (lock->event_prev != NULL)
-        lock->event_prev->event_next = lock->event_next;
+    rlk_lock *next = lock->event_next;
+
+    if (client->events == lock)
+        client->events = next;
     else
-        client->event_head = lock->event_next;
-    if (lock->event_next != NULL)
-        lock->event_next->event_prev = lock->event_prev;
-    else
-        client->event_tail = lock->event_prev;
-    lock->event_next = NULL;
-    lock->event_prev = NULL;
+        lock->event_prev->event_next = next;
+    if (next == NULL)
+        next = client->events;
+    if (next != NULL)
+        next->event_prev = lock->event_prev;
     lock->events = 0;
 }
 
@@ -42,9 +42,9 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
     unsigned pulled = RLKI_EVENT_LOST;
 
     if (client == NULL || event == NULL || client->state != RLKI_CLIENT_OPEN ||
-        client->event_head == NULL || !rlki_client_same_process(client))
+        client->events == NULL || !rlki_client_same_process(client))
         return false;
-    lock = client->event_head;
+    lock = client->events;
     event->lock = lock;
     event->user = lock->user;
     event->operation = RLK_OP_NONE;
@@ -74,7 +74,7 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
         event->type = RLK_EV_WAITING;
     }
     rlki_event_drop(lock, pulled);
-    if ((lock->events & RLKI_EVENT_LOST) == 0 && lock->campaign != NULL)
-        lock->campaign->follow_again(lock);
+    if ((lock->events & RLKI_EVENT_LOST) == 0 && rlki_lock_campaigns(lock))
+        client->campaign->follow_again(lock);
     return true;
 }

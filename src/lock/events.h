@@ -25,12 +25,14 @@ inline void rlki_event_link(rlk_lock *lock)
         return;
     lock->events |= RLKI_EVENT_LINKED;
     lock->event_next = NULL;
-    lock->event_prev = client->event_tail;
-    if (client->event_tail != NULL)
-        client->event_tail->event_next = lock;
-    else
-        client->event_head = lock;
-    client->event_tail = lock;
+    lock->event_prev = lock;
+    if (client->events == NULL) {
+        client->events = lock;
+        return;
+    }
+    lock->event_prev = client->events->event_prev;
+    lock->event_prev->event_next = lock;
+    client->events->event_prev = lock;
 }
 
 RLKI_INTO_CALLERS void rlki_event_raise(rlk_lock *lock, unsigned event)

@@ -63,7 +63,7 @@ static void inspect_keep_ttl(rlk_holder *holder, const rlk_reply *reply)
 
 static rlk_holder *inspect_holder(const rlk_lock *lock, const rlk_node_lock *node)
 {
-    return (rlk_holder *)lock->query + rlki_index(node);
+    return &lock->queue.asked[rlki_index(node)];
 }
 
 static void inspect_failed(rlk_lock *lock, rlk_node_lock *node, rlk_result why)
@@ -175,7 +175,7 @@ unsigned rlki_inspect_agree(const rlk_client *client, const rlk_holder *holders,
 /* True if one token is on a quorum of nodes. */
 static bool inspect_is_held(const rlk_lock *lock)
 {
-    const rlk_holder *holders = (const rlk_holder *)lock->query;
+    const rlk_holder *holders = lock->queue.asked;
     unsigned i;
 
     for (i = 0; i < rlki_nodes(lock->client); i++)
@@ -297,7 +297,7 @@ static rlk_result inspect_query_call(rlk_lock *lock, int64_t cap, rlk_holder *ho
         holders[i].result = RLK_PENDING;
         holders[i].ttl_ms = RLKI_TTL_ABSENT;
     }
-    lock->query = holders;
+    lock->queue.asked = holders;
     inspect_begin(lock, &inspect_query);
     return RLK_PENDING;
 }

@@ -18,7 +18,7 @@ void rlki_machine_drain_all(rlk_client *client);
 
 static inline void rlki_machine_drain(rlk_client *client)
 {
-    if (client->ready_head != NULL)
+    if (client->ready != NULL)
         rlki_machine_drain_all(client);
 }
 

@@ -50,13 +50,13 @@ void rlki_operation_begin(rlk_lock *lock, const rlki_operation *op, int32_t dead
     bool called = op->id != RLK_OP_NONE;
     /* the renewals of a thousand locks leave the connections their backoff */
     bool hurries =
-        called || client->clock_ms - client->hurried_ms >= (int64_t)lock->node_timeout_ms;
+        called || client->hurried_ms <= rlki_earlier(client->now_ms, lock->node_timeout_ms);
 
     /* the caller who starts the next has no use for the result of the last one */
     if (called)
         rlki_event_drop(lock, RLKI_EVENT_RESULT);
     if (hurries)
-        client->hurried_ms = client->clock_ms;
+        client->hurried_ms = client->now_ms;
     lock->op = op;
     lock->phase = RLKI_PHASE_WORK;
     lock->flags = 0;

@@ -606,7 +606,7 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
     }
     rlki_client_now(client);
     posix_serve(posix, NULL, 0, false);
-    if (client->event_head != NULL) {
+    if (client->events != NULL) {
         *timeout_ms = 0;
     } else {
         rlki_client_now(client); /* a resolver may have taken long */

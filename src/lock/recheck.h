@@ -17,7 +17,7 @@ void rlki_recheck_begin(rlk_lock *lock);
 /* Returns true of a follower that can say who leads. */
 inline bool rlki_recheck_is_observed(const rlk_lock *lock)
 {
-    return lock->campaign != NULL && lock->holders != NULL;
+    return (lock->options & RLKI_OPTION_CAMPAIGN) != 0 && lock->holders != NULL;
 }
 
 /* Returns the command that probes a node: PTTL, and of a follower that can say who leads GET with

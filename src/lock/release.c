@@ -123,7 +123,7 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     if (lock->state == RLKI_FREE)
         return RLK_NOT_HELD;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* the result says it */
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     lock->state = RLKI_FREE;
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("FREE"), 0);
     rlki_recheck_leave(lock);

@@ -51,6 +51,7 @@ enum {
 #define RLKI_OPTION_UNSETTLED 0x02u /* an RLK_EV_SETTLED is due */
 #define RLKI_OPTION_SETTLED   0x04u /* ... and says that our token is not in the key */
 #define RLKI_OPTION_RENEWED   0x08u /* in the background, well or not, since its last result */
+#define RLKI_OPTION_CAMPAIGN  0x20u /* in an election */
 #define RLKI_OPTION_FELL      0x10u /* lost since then, without a call */
 
 struct rlki_report;
@@ -92,10 +93,21 @@ static inline rlk_node_mask rlki_bit(unsigned node)
     return (rlk_node_mask)(RLK_MAX_NODES == 1 ? 1 : UINT32_C(1) << node);
 }
 
+/* Returns true of a lock in an election. */
+static inline bool rlki_lock_campaigns(const rlk_lock *lock)
+{
+    return (lock->options & RLKI_OPTION_CAMPAIGN) != 0;
+}
+
+static inline void rlki_lock_leave_election(rlk_lock *lock)
+{
+    lock->options = (uint8_t)(lock->options & ~RLKI_OPTION_CAMPAIGN);
+}
+
 /* Returns true if a lock that is held renews in the background. */
 static inline bool rlki_lock_renews(const rlk_lock *lock)
 {
-    return (lock->options & RLKI_OPTION_RENEW) != 0 || lock->campaign != NULL;
+    return (lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_CAMPAIGN)) != 0;
 }
 
 /* Of a lock that is held: sets hold.renew_ms for the lease as it is now; RLKI_NEVER where nobody

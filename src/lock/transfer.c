@@ -110,7 +110,7 @@ rlk_result rlk_lock_detach(rlk_lock *lock, rlk_lease *lease)
         node->flags = 0; /* not this lock's any more: nothing is undone */
     }
     rlki_event_drop(lock, RLKI_EVENT_ALL);
-    lock->campaign = NULL;
+    rlki_lock_leave_election(lock);
     lock->state = RLKI_FREE;
     rlki_node_locks_undo(lock, lock->as.hold.target_ms, 0); /* the other nodes */
     (void)rlki_queue_leave(lock);
@@ -152,7 +152,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     if (rlki_operation_is_on(lock) || lock->state == RLKI_HELD || !transfer_fits(lock, lease))
         return RLK_E_STATE;
     rlki_event_drop(lock, RLKI_EVENT_ALL); /* of the lease before */
-    lock->options = lock->options & RLKI_OPTION_RENEW;
+    lock->options = lock->options & (RLKI_OPTION_RENEW | RLKI_OPTION_CAMPAIGN);
     memcpy(lock->base, lease->base, sizeof lock->base);
     lock->token = lease->token;
     lock->as.hold.since_ms = lease->since_ms;

@@ -454,7 +454,7 @@ static void process_events(sim_process *process)
     rlk_event event;
 
     for (;;) {
-        const rlk_lock *next = process->client.event_head;
+        const rlk_lock *next = process->client.events;
         uint32_t serial = SIM_SERIALS;
         uint32_t attempt = 0;
         bool any;

@@ -182,7 +182,7 @@ static bool harness_has_event(const harness *h)
     unsigned c;
 
     for (c = 0; c < h->clients; c++)
-        if (h->members[c].client.event_head != NULL)
+        if (h->members[c].client.events != NULL)
             return true;
     return false;
 }
@@ -278,7 +278,7 @@ static int harness_env_wait(void *context, rlk_client *client, int64_t deadline_
         h->ends_wait = false;
         return 0;
     }
-    if (client->event_head == NULL && deadline_ms > h->now_ms &&
+    if (client->events == NULL && deadline_ms > h->now_ms &&
         rlk_client_deadline(client) != RLK_NEVER) {
         if (harness_deadline(h) > h->now_ms)
             h->now_ms = harness_deadline(h);
