@@ -70,6 +70,34 @@ static void test_conn_hang_ups_are_learnt_from(void **state)
     fake_free(&server);
 }
 
+/* A peer that took a whole handshake knows all of it: hang-ups are accidents, and each counts as a
+ * failure. So it can be fenced after any number of them. */
+static void test_conn_hang_ups_of_a_known_peer(void **state)
+{
+    static const fake_rule good[] = {{"EVALSHA", ":0\r\n"}, {NULL, NULL}};
+    static const fake_rule hangs_up[] = {{"HELLO", NULL}, {NULL, NULL}};
+    fake server;
+    int i;
+
+    (void)state;
+    fake_init(&server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
+    server.config.scripts = &probed;
+    server.config.scripts_len = 1;
+    server.rules = good;
+    fake_start(&server);
+    fake_connect(&server);
+    assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
+    rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+    server.rules = hangs_up;
+    for (i = 0; i < 3; i++) {
+        fake_connect(&server);
+        assert_string_equal(server.commands, "HELLO 3;");
+        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
+        assert_int_equal(rlk_conn_failures(&server.conn), 2 + i);
+    }
+    fake_free(&server);
+}
+
 /* Fault 42: so over TLS, where a hang-up may come without close_notify. What TLS itself failed with
  * is no hang-up. */
 static void test_conn_hang_ups_over_tls(void **state)
@@ -165,6 +193,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conn_hang_ups_are_learnt_from),
+        cmocka_unit_test(test_conn_hang_ups_of_a_known_peer),
         cmocka_unit_test(test_conn_hang_ups_over_tls),
         cmocka_unit_test(test_conn_plain_without_a_probe),
         cmocka_unit_test(test_conn_a_refusal_behind_hang_ups_is_not_fatal),
