@@ -313,9 +313,8 @@ static void thread_close(rlk_lookup *lookup)
         return;
     }
     pool = job->pool;
-    if (pool->pid != getpid()) { /* no thread is here, but one may have had the mutex */
+    if (pool->pid != getpid()) { /* the mutex may be held by a thread that is not here */
         thread_close_pipe(job);
-        thread_free(job);
         return;
     }
     (void)pthread_mutex_lock(&pool->mutex);
@@ -357,11 +356,7 @@ void rlk_resolver_thread_close(rlk_resolver_thread *names)
     thread_pool *pool = names->pool;
 
     names->pool = NULL;
-    if (pool == NULL) {
-        return;
-    }
-    if (pool->pid != getpid()) { /* this process's copy, which no thread uses */
-        free(pool);
+    if (pool == NULL || pool->pid != getpid()) {
         return;
     }
     (void)pthread_mutex_lock(&pool->mutex);

@@ -161,6 +161,7 @@ static const rounds_contender *rounds_find(const char *part, const char *name)
         {locks_contenders, COUNT_OF(locks_contenders)},
         {handoff_contenders, COUNT_OF(handoff_contenders)},
         {shares_contenders, COUNT_OF(shares_contenders)},
+        {tls_contenders, COUNT_OF(tls_contenders)},
     };
     size_t i;
     size_t k;

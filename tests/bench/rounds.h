@@ -31,6 +31,7 @@ extern const rounds_contender flight_contenders[3];
 extern const rounds_contender locks_contenders[1];
 extern const rounds_contender handoff_contenders[3];
 extern const rounds_contender shares_contenders[1];
+extern const rounds_contender tls_contenders[3];
 
 /* A unit is over: its latency is the time since the last call, or since the round began. Costs
  * nothing where instructions are counted. */

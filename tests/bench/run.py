@@ -87,17 +87,28 @@ class Contender:
 
 
 class Server:
-    """A private redis-server on a Unix socket and a port, which ends with this process."""
+    """A private redis-server on a Unix socket and a port, which ends with this process. `tls`: its
+    certificate, with the key in it, which also serves as the CA's; on one more port."""
 
-    def __init__(self, folder, number):
+    def __init__(self, folder, number, tls=None):
+        self.tls_port = ""
         self.path = os.path.join(folder, f"server{number}")
         for _ in range(20):
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 self.port = str(probe.getsockname()[1])
+                options = []
+                if tls:
+                    with socket.socket() as other:
+                        other.bind(("127.0.0.1", 0))
+                        self.tls_port = str(other.getsockname()[1])
+                    options = ["--tls-port", self.tls_port, "--tls-auth-clients", "no",
+                               "--tls-cert-file", tls, "--tls-key-file", tls,
+                               "--tls-ca-cert-file", tls]
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "redis-server", "--port", self.port,
-                 "--bind", "127.0.0.1", "--unixsocket", self.path, "--save", "", "--dir", folder],
+                 "--bind", "127.0.0.1", "--unixsocket", self.path, "--save", "", "--dir", folder,
+                 *options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             if self.wait_ready():
                 return
@@ -471,9 +482,51 @@ def part_shares(bench):
                      "least share of an even one"), rows)
 
 
+def part_tls(bench):
+    """Notes of a round of tls.c: bytes sent and received."""
+    file = os.path.join(bench.folder, "tls.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", file + ".key", "-out", file,
+                    "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"],
+                   check=True, capture_output=True)
+    with open(file + ".key", encoding="ascii") as key, open(file, "a", encoding="ascii") as both:
+        both.write(key.read())
+    server = Server(bench.folder, 99, file)
+    titles = {"plain": "plain", "openssl": "OpenSSL", "mbedtls": "Mbed TLS"}
+    addresses = {name: (server.tls_port, file) for name in titles}
+    addresses["plain"] = (server.port,)
+    try:
+        for case, units, title in (
+                ("cycle", 1500, "Acquire and release, connected: per cycle"),
+                ("reconnect", 150, "A connection that resumes the session, and a cycle"),
+                ("connect", 150, "A new client's connection, and a cycle")):
+            costs = {name: bench.time("tls", (name,), case, bench.units(units), addresses[name],
+                                      rounds=7)[name] for name in titles}
+            counted = {}
+            rows = []
+            for name, text in titles.items():
+                own = costs[name]
+                calls = bench.system_calls("tls", name, case, 50, addresses[name])
+                counted[name] = (bench.instructions("tls", name, [(case, 50)],
+                                                    addresses[name])[0], calls)
+                sent, received = (statistics.median(cost.notes[i] / cost.units for cost in own)
+                                  for i in range(2))
+                rows.append((text, f"{counted[name][0]:.0f}",
+                             times(counted[name][0] / counted["plain"][0]), f"{calls:.1f}",
+                             f"{sent:.0f}", f"{received:.0f}", f"{median(own, 'cpu') / 1e3:.0f}",
+                             f"{statistics.median(cost.p50 for cost in own) / 1e3:.0f}"))
+            if case == "cycle":
+                for name in ("openssl", "mbedtls"):
+                    bench.target(f"cycle over TLS, {name}, system calls", counted[name][1], 4.15)
+            bench.table(title, ("", "instructions", "vs plain", "system calls", "bytes sent",
+                                "bytes received", "CPU µs", "p50 µs"), rows)
+    finally:
+        server.end()
+
+
 PARTS = {"parse": part_parse, "encode": part_encode, "cycle": part_cycle, "nodes": part_nodes,
          "flight": part_flight, "locks": part_locks, "handoff": part_handoff,
-         "shares": part_shares}
+         "shares": part_shares, "tls": part_tls}
 
 
 # ---- All ----------------------------------------------------------------------------------------
