@@ -284,7 +284,12 @@ static void test_socket_tls_begin_fails(void **state)
     client_wait_backoff(&c);
     client_until(&c, rlk_conn_failures(&c.conn) == 3);
     assert_ended(&c, RLK_E_TLS, 0);
-    assert_string_equal(rlk_conn_text(&c.conn), "the server's name is too long");
+    assert_string_equal(rlk_conn_text(&c.conn), "the server's name is empty, or too long");
+
+    fake.tls.server_name = "";
+    client_wait_backoff(&c);
+    client_until(&c, rlk_conn_failures(&c.conn) == 4);
+    assert_string_equal(rlk_conn_text(&c.conn), "the server's name is empty, or too long");
 
     fake.tls.server_name = NULL;
     client_wait_backoff(&c);
@@ -462,6 +467,25 @@ static void test_socket_tls_pending_bytes_are_due_at_once(void **state)
     }
     assert_true(e.good);
     assert_int_equal(rlk_socket_deadline(&c.sock), RLK_NEVER);
+    tls_end(&c, &server);
+}
+
+/* The connection gives the stream up in the middle of what TLS has. What is left of it is not read,
+ * and the peer gets a close_notify. */
+static void test_socket_tls_closes_when_asked_to(void **state)
+{
+    static const char words[] = "+OK\r\n+OK\r\n";
+    peer server;
+    client c;
+
+    (void)state;
+    tls_start(&c, &server);
+    fake.hoards = true;
+    peer_say(&server, words, sizeof words - 1);
+    client_until(&c, rlk_conn_failures(&c.conn) == 1);
+    assert_ended(&c, RLK_E_UNSOLICITED, 0);
+    assert_int_equal(fake.hoard_len, 5);
+    assert_int_equal(fake.notified, 1);
     tls_end(&c, &server);
 }
 
@@ -789,6 +813,7 @@ int main(void)
         socket_test(test_socket_tls_write_waits),
         socket_test(test_socket_tls_resumes_partial_writes_and_reads),
         socket_test(test_socket_tls_pending_bytes_are_due_at_once),
+        socket_test(test_socket_tls_closes_when_asked_to),
         socket_test(test_socket_tls_stream_ends),
         socket_test(test_socket_tls_stream_breaks),
         socket_test(test_socket_tls_is_interrupted),
