@@ -17573,7 +17573,7 @@ static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status st
         return "no memory is left for TLS";
     }
     if ((sock->tls.flags & RLKI_TLS_BEGUN) == 0) {
-        return "the server's name is too long";
+        return "the server's name is empty, or too long";
     }
     if (sock->tls.error != 0) {
         return "the stream broke in the TLS handshake";

@@ -365,7 +365,7 @@ static rlk_tls_status openssl_begin(void *context, const rlk_tls_io *io, const r
     }
     if (strcmp(session->name, peer->name) != 0)
         openssl_forget(session); /* it was verified for another name */
-    strcpy(session->name, peer->name);
+    memcpy(session->name, peer->name, strlen(peer->name) + 1);
     if (!openssl_new_stream(session, peer)) {
         OPENSSL_SAY(session, "OpenSSL has no memory");
         openssl_end(session, false);
@@ -542,6 +542,17 @@ static const rlk_tls_calls openssl_calls = {openssl_open,      openssl_close, op
 
 #define OPENSSL_FAIL(tls, ...) openssl_text((tls)->error, sizeof(tls)->error, __VA_ARGS__)
 
+/* The system's words, which OpenSSL gets in a way that threads may use. */
+static void openssl_system_error(rlk_openssl *tls, const char *path, int number)
+{
+    char text[128];
+    const char *words;
+
+    ERR_error_string_n((unsigned long)number | ERR_SYSTEM_FLAG, text, sizeof text);
+    words = strrchr(text, ':');
+    OPENSSL_FAIL(tls, "%.150s: can't be read: %s", path, words != NULL ? words + 1 : text);
+}
+
 /* Returns false, with the reason, if the system can't read it. */
 static bool openssl_is_readable(rlk_openssl *tls, const char *path, bool is_folder)
 {
@@ -549,7 +560,7 @@ static bool openssl_is_readable(rlk_openssl *tls, const char *path, bool is_fold
     struct stat info;
 
     if (file == NULL || stat(path, &info) != 0) {
-        OPENSSL_FAIL(tls, "%.150s: can't be read: %s", path, strerror(errno));
+        openssl_system_error(tls, path, errno);
         if (file != NULL)
             (void)fclose(file);
         return false;
