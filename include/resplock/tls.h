@@ -96,8 +96,9 @@ typedef struct rlk_tls rlk_tls;
  *
  * After CLOSED, CUT, FAILED or REFUSED only `error`, `end` and `close` follow on that stream. After
  * WANT_* of a write, a read may come before the write is repeated, and the reverse. The calls for
- * one rlk_tls and all its sessions come from one thread at a time. They leave nothing behind in
- * per-thread state of the TLS library, such as an error queue.
+ * one session come from one thread at a time; those for all sessions of an rlk_tls too, unless its
+ * backend says otherwise. They leave nothing behind in per-thread state of the TLS library, such as
+ * an error queue.
  */
 typedef struct rlk_tls_calls {
     /* Returns a new session, in memory of the TLS library; NULL: there is none left. */

@@ -8,6 +8,7 @@
 #include "server.h"
 #include "support.h"
 
+#include "resplock/adapters/keeper.h"
 #include "resplock/tls/openssl.h"
 
 #include <openssl/err.h>
@@ -163,11 +164,43 @@ static void test_tls_openssl_serves_several_threads(void **state)
     rlk_openssl_close(&tls);
 }
 
+/* A keeper's thread has a client of its own, over the same rlk_openssl. */
+static void test_tls_openssl_serves_a_keeper(void **state)
+{
+    static rlk_keeper keeper;
+    server *redis = start_server("DNS:localhost");
+    const char *url = server_tls_url(redis);
+    rlk_posix_options options;
+    rlk_posix_client posix;
+    rlk_kept kept;
+    rlk_lock lock;
+
+    (void)state;
+    init_tls();
+    memset(&options, 0, sizeof options);
+    memset(&kept, 0, sizeof kept);
+    options.tls = &tls.tls;
+    assert_result(rlk_keeper_start(&keeper, &url, NULL, 1, &options), RLK_OK);
+    assert_result(rlk_posix_open(&posix, url, &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &posix.client, "key", NULL), RLK_OK);
+    assert_result(rlk_acquire(&lock, 5000), RLK_OK);
+    assert_result(rlk_keeper_keep(&keeper, &kept, &lock), RLK_OK);
+    assert_true(rlk_keeper_is_held(&keeper, &kept));
+    assert_result(rlk_keeper_give_back(&keeper, &kept, &lock), RLK_OK);
+    assert_true(rlk_is_held(&lock));
+    assert_result(rlk_release(&lock), RLK_OK);
+    rlk_keeper_stop(&keeper);
+    rlk_lock_close(&lock);
+    rlk_posix_close(&posix);
+    rlk_openssl_close(&tls);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_tls_openssl_leaves_the_error_queue_clean),
         support_test(test_tls_openssl_serves_several_threads),
+        support_test(test_tls_openssl_serves_a_keeper),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,6 @@
 #ifndef TEST_FAKE_TLS_H
 #define TEST_FAKE_TLS_H
 
-#include "resplock/tls.h"
-
 /* The letters of the scripts. */
 #define FAKE_LETTERS "drwcxfR1s"
 

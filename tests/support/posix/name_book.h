@@ -7,8 +7,6 @@
 
 #include "support.h"
 
-#include "resplock/resolver.h"
-
 typedef struct name_book {
     rlk_resolver resolver; /* first. For rlk_posix_options.resolver */
     int ports[4];          /* of the name lock.example, on 127.0.0.1; no other has an address */
