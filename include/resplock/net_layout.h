@@ -66,6 +66,14 @@ typedef struct rlk_conn_identity {
     rlk_conn_local local;
 } rlk_conn_identity;
 
+/* Text of the server that a connection keeps: with RLK_NO_TEXT the words that distinguish errors.
+ */
+#ifdef RLK_NO_TEXT
+#define RLKI_CONN_TEXT 48
+#else
+#define RLKI_CONN_TEXT RLK_CONN_TEXT
+#endif
+
 /* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
  * instructions. */
 struct rlk_conn {
@@ -78,6 +86,7 @@ struct rlk_conn {
     uint8_t hung;       /* handshake: step at which the peer hung up, plus 1; 0: it did not */
     uint8_t missed;     /* changes on this stream that no push reported: rlk_conn_missed */
     uint8_t text_len;
+    uint8_t segment; /* script of which scripts.segment_left bytes are left */
     uint16_t flags;
     uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
     int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
@@ -88,10 +97,10 @@ struct rlk_conn {
 
     struct {
         uint8_t count;
-        uint8_t next;          /* to load; count: none */
-        uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
+        uint8_t next; /* to load; count: none */
+        uint16_t
+            segment_left; /* last bytes of a script: they leave when tx is sent up to segment_at */
         uint32_t segment_at;
-        const uint8_t *segment; /* constant memory: what is left of a script */
         const struct rlk_conn_script *all;
     } scripts;
 
@@ -170,7 +179,7 @@ struct rlk_conn {
     const char *client_name;
     rlk_url url;
     rlk_resp_parser parser;
-    char text[RLK_CONN_TEXT];   /* of the last error of the server */
+    char text[RLKI_CONN_TEXT];  /* of the last error of the server */
     rlk_conn_identity identity; /* of the connection under way */
     rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
 };

@@ -76,7 +76,7 @@ void rlki_send_flush(rlk_conn *conn)
         if (conn->scripts.next < conn->scripts.count) {
             CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
             rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
-            rlki_transmit_script(conn, &conn->scripts.all[conn->scripts.next]);
+            rlki_transmit_script(conn, conn->scripts.next);
             conn->scripts.next++;
             conn->ring.loads++;
         } else if (conn->state != RLK_CONN_READY || conn->send == NULL || !send_next(conn)) {

@@ -27,10 +27,11 @@ void rlki_transmit_begin(rlk_conn *conn)
 /* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
 #define TRANSMIT_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
 
-static void transmit_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
+/* What is behind the first bytes of a script's load is to leave. */
+static void transmit_segment(rlk_conn *conn, unsigned script, size_t from)
 {
-    conn->scripts.segment = (const uint8_t *)script->load + from;
-    conn->scripts.segment_left = (uint16_t)(script->load_len - from);
+    conn->segment = (uint8_t)script;
+    conn->scripts.segment_left = (uint16_t)(conn->scripts.all[script].load_len - from);
 }
 
 void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
@@ -44,11 +45,11 @@ extern inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
 void rlki_transmit_take(rlk_conn *conn, size_t written)
 {
     if (conn->scripts.segment_at != 0)
-        transmit_segment(conn, &conn->scripts.all[0], TRANSMIT_LOAD_HEAD);
+        transmit_segment(conn, 0, TRANSMIT_LOAD_HEAD);
     conn->tx.end += (uint32_t)written;
 }
 
-void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
+void rlki_transmit_script(rlk_conn *conn, unsigned script)
 {
     transmit_segment(conn, script, 0);
     conn->scripts.segment_at = conn->tx.end;
@@ -63,8 +64,10 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
     uint32_t count = end - conn->tx.begin;
 
     if (rlki_transmit_segment_is_next(conn)) {
-        bytes = conn->scripts.segment;
+        const rlk_conn_script *script = &conn->scripts.all[conn->segment];
+
         count = conn->scripts.segment_left;
+        bytes = (const uint8_t *)script->load + script->load_len - count;
     }
     if (!conn_is_up(conn))
         count = 0;

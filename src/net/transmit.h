@@ -52,7 +52,7 @@ static inline bool rlki_transmit_fits(const rlk_resp_writer *writer)
 void rlki_transmit_take(rlk_conn *conn, size_t written);
 
 /* Has the command that loads a script leave, from where it is, behind all that was taken. */
-void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script);
+void rlki_transmit_script(rlk_conn *conn, unsigned script);
 
 /* True if those leave before the rest of tx. */
 inline bool rlki_transmit_segment_is_next(const rlk_conn *conn)
@@ -84,7 +84,6 @@ RLKI_INTO_CALLERS bool rlki_transmit_ack(rlk_conn *conn, size_t len)
         return false;
     conn->tx.position += acked;
     if (rlki_transmit_segment_is_next(conn)) {
-        conn->scripts.segment += acked;
         conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
     } else {
         rlki_transmit_ack_tx(conn, acked);

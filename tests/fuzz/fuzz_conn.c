@@ -356,7 +356,7 @@ static void check(world *w)
     if (state == RLK_CONN_FATAL || state == RLK_CONN_CLOSED)
         FUZZ_REQUIRE(deadline_ms == RLK_NEVER);
     FUZZ_REQUIRE((wants & RLK_WANT_READ) == 0 || (wants & RLK_WANT_CLOSE) == 0);
-    FUZZ_REQUIRE(strlen(rlk_conn_text(conn)) < RLK_CONN_TEXT);
+    FUZZ_REQUIRE(strlen(rlk_conn_text(conn)) < RLKI_CONN_TEXT);
     if (rlk_conn_get_state(conn) != RLK_CONN_HANDSHAKE)
         FUZZ_REQUIRE(!conn_holds(w->tx, w->config.tx_cap, PLAIN));
     for (i = 0; i < REQUESTS; i++) {

@@ -126,4 +126,8 @@ void support_at_teardown(void (*end)(void));
 void support_fail_at(const char *file, int line, const char *format, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 
+/* What a connection keeps of a server's text: with RLK_NO_TEXT less than all of it. */
+#define assert_server_text(conn, text)                                                             \
+    assert_int_equal(strncmp(rlk_conn_text(conn), (text), RLKI_CONN_TEXT - 1), 0)
+
 #endif

@@ -83,7 +83,8 @@ static void test_conn_condemn_at_once(void **state)
         assert_true(ask(&server, &request));
         assert_false(request.maybe_sent);
         assert_result(rlk_conn_result(&server.conn), rows[i].result);
-        assert_true(strstr(rlk_conn_text(&server.conn), i < 2 ? "READONLY" : "NOAUTH") != NULL);
+        if (RLKI_CONN_TEXT == RLK_CONN_TEXT) /* it may be at the end of a script's error */
+            assert_non_null(strstr(rlk_conn_text(&server.conn), i < 2 ? "READONLY" : "NOAUTH"));
         assert_int_equal(rlk_conn_wants(&server.conn), RLK_WANT_CLOSE);
         assert_true(rlk_conn_is_condemned(&server.conn, 11));
         assert_false(rlk_conn_is_condemned(&server.conn, 12));

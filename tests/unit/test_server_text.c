@@ -162,7 +162,7 @@ static void test_conn_explain_keeps_the_drivers_words(void **state)
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     rlk_conn_explain(&server.conn, longer);
-    assert_int_equal(strlen(rlk_conn_text(&server.conn)), RLK_CONN_TEXT - 1);
+    assert_int_equal(strlen(rlk_conn_text(&server.conn)), RLKI_CONN_TEXT - 1);
     rlk_conn_explain(&server.conn, "expired");
     assert_string_equal(rlk_conn_text(&server.conn), "expired");
 
