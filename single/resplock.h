@@ -748,6 +748,14 @@ typedef struct rlk_conn_identity {
     rlk_conn_local local;
 } rlk_conn_identity;
 
+/* Text of the server that a connection keeps: with RLK_NO_TEXT the words that distinguish errors.
+ */
+#ifdef RLK_NO_TEXT
+#define RLKI_CONN_TEXT 48
+#else
+#define RLKI_CONN_TEXT RLK_CONN_TEXT
+#endif
+
 /* Must not be moved after rlk_conn_init. Small fields first: short offsets make short
  * instructions. */
 struct rlk_conn {
@@ -760,6 +768,7 @@ struct rlk_conn {
     uint8_t hung;       /* handshake: step at which the peer hung up, plus 1; 0: it did not */
     uint8_t missed;     /* changes on this stream that no push reported: rlk_conn_missed */
     uint8_t text_len;
+    uint8_t segment; /* script of which scripts.segment_left bytes are left */
     uint16_t flags;
     uint16_t server; /* RLK_SERVER_*: what is known of the peer of this stream */
     int16_t result;  /* why the last attempt or connection ended; RLK_OK once ready */
@@ -770,10 +779,10 @@ struct rlk_conn {
 
     struct {
         uint8_t count;
-        uint8_t next;          /* to load; count: none */
-        uint16_t segment_left; /* bytes of `segment` that leave when tx is sent up to segment_at */
+        uint8_t next; /* to load; count: none */
+        uint16_t
+            segment_left; /* last bytes of a script: they leave when tx is sent up to segment_at */
         uint32_t segment_at;
-        const uint8_t *segment; /* constant memory: what is left of a script */
         const struct rlk_conn_script *all;
     } scripts;
 
@@ -852,7 +861,7 @@ struct rlk_conn {
     const char *client_name;
     rlk_url url;
     rlk_resp_parser parser;
-    char text[RLK_CONN_TEXT];   /* of the last error of the server */
+    char text[RLKI_CONN_TEXT];  /* of the last error of the server */
     rlk_conn_identity identity; /* of the connection under way */
     rlk_conn_identity old;      /* of the last one that ended with requests unanswered */
 };
@@ -6568,7 +6577,7 @@ static inline bool rlki_transmit_fits(const rlk_resp_writer *writer)
 RLKI_API void rlki_transmit_take(rlk_conn *conn, size_t written);
 
 /* Has the command that loads a script leave, from where it is, behind all that was taken. */
-RLKI_API void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script);
+RLKI_API void rlki_transmit_script(rlk_conn *conn, unsigned script);
 
 /* True if those leave before the rest of tx. */
 RLKI_API inline bool rlki_transmit_segment_is_next(const rlk_conn *conn)
@@ -6600,7 +6609,6 @@ RLKI_API RLKI_INTO_CALLERS bool rlki_transmit_ack(rlk_conn *conn, size_t len)
         return false;
     conn->tx.position += acked;
     if (rlki_transmit_segment_is_next(conn)) {
-        conn->scripts.segment += acked;
         conn->scripts.segment_left = (uint16_t)(conn->scripts.segment_left - acked);
     } else {
         rlki_transmit_ack_tx(conn, acked);
@@ -6636,10 +6644,11 @@ void rlki_transmit_begin(rlk_conn *conn)
 /* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
 #define TRANSMIT_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
 
-static void transmit_segment(rlk_conn *conn, const rlk_conn_script *script, size_t from)
+/* Has what is behind the first bytes of a script's load leave. */
+static void transmit_segment(rlk_conn *conn, unsigned script, size_t from)
 {
-    conn->scripts.segment = (const uint8_t *)script->load + from;
-    conn->scripts.segment_left = (uint16_t)(script->load_len - from);
+    conn->segment = (uint8_t)script;
+    conn->scripts.segment_left = (uint16_t)(conn->scripts.all[script].load_len - from);
 }
 
 void rlk_conn_put_script(rlk_conn *conn, rlk_resp_writer *writer)
@@ -6653,11 +6662,11 @@ extern inline void rlki_transmit_writer(rlk_conn *conn, rlk_resp_writer *writer)
 void rlki_transmit_take(rlk_conn *conn, size_t written)
 {
     if (conn->scripts.segment_at != 0)
-        transmit_segment(conn, &conn->scripts.all[0], TRANSMIT_LOAD_HEAD);
+        transmit_segment(conn, 0, TRANSMIT_LOAD_HEAD);
     conn->tx.end += (uint32_t)written;
 }
 
-void rlki_transmit_script(rlk_conn *conn, const rlk_conn_script *script)
+void rlki_transmit_script(rlk_conn *conn, unsigned script)
 {
     transmit_segment(conn, script, 0);
     conn->scripts.segment_at = conn->tx.end;
@@ -6672,8 +6681,10 @@ const uint8_t *rlk_conn_tx_buf(rlk_conn *conn, size_t *len)
     uint32_t count = end - conn->tx.begin;
 
     if (rlki_transmit_segment_is_next(conn)) {
-        bytes = conn->scripts.segment;
+        const rlk_conn_script *script = &conn->scripts.all[conn->segment];
+
         count = conn->scripts.segment_left;
+        bytes = (const uint8_t *)script->load + script->load_len - count;
     }
     if (!conn_is_up(conn))
         count = 0;
@@ -6766,7 +6777,7 @@ void rlki_send_flush(rlk_conn *conn)
         if (conn->scripts.next < conn->scripts.count) {
             CONN_TRACE(conn, true, CONN_SCRIPT_LOAD);
             rlki_ring_push(conn, NULL, CONN_STEP_SCRIPTS, 1);
-            rlki_transmit_script(conn, &conn->scripts.all[conn->scripts.next]);
+            rlki_transmit_script(conn, conn->scripts.next);
             conn->scripts.next++;
             conn->ring.loads++;
         } else if (conn->state != RLK_CONN_READY || conn->send == NULL || !send_next(conn)) {

@@ -27,7 +27,7 @@ void rlki_transmit_begin(rlk_conn *conn)
 /* SCRIPT LOAD's own words, before the script's length: what is behind them is EVAL's too. */
 #define TRANSMIT_LOAD_HEAD (sizeof "*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n" - 1)
 
-/* What is behind the first bytes of a script's load is to leave. */
+/* Has what is behind the first bytes of a script's load leave. */
 static void transmit_segment(rlk_conn *conn, unsigned script, size_t from)
 {
     conn->segment = (uint8_t)script;
