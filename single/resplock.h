@@ -2546,7 +2546,7 @@ typedef struct rlk_tls_io {
 
 /* Whom the stream must lead to. Valid during `begin` only. */
 typedef struct rlk_tls_peer {
-    const char *name; /* terminated, without a dot at its end. Of an address: its text */
+    const char *name; /* terminated, not empty, no dot at either end. Of an address: its text */
     uint8_t ip[16];   /* of an address, in network order */
     uint8_t ip_len;   /* 4, 16; 0: it is a name, which is sent as SNI */
 } rlk_tls_peer;
@@ -2574,7 +2574,7 @@ typedef struct rlk_tls_calls {
     void (*close)(void *session);
 
     /* Begins a stream, whatever the one before came to. Copies `io`, and what it needs of `peer`.
-     * DONE, FAILED. */
+     * DONE, FAILED, REFUSED: it is no name of a host, for which nothing would be verified. */
     rlk_tls_status (*begin)(void *session, const rlk_tls_io *io, const rlk_tls_peer *peer);
 
     /* Does what it can of the handshake, verification included. Any status. */
@@ -17362,37 +17362,50 @@ static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
 
 /* ---- Begin and end ----------------------------------------------------------------------- */
 
-/* Whom the certificate must be for: the name of the configuration, or the URL's host, whose zone is
- * this host's business alone. */
+/* The dot at a name's end says that it is complete (RFC 6066, 3); the zone of an address is this
+ * host's business alone. */
+static void tls_trim(rlk_tls_peer *peer, char *name, size_t len)
+{
+    char *zone;
+
+    if (len > 1 && name[len - 1] == '.') {
+        name[len - 1] = '\0';
+    }
+    if (inet_pton(AF_INET, name, peer->ip) == 1) {
+        peer->ip_len = 4;
+        return;
+    }
+    zone = strchr(name, '%');
+    if (zone != NULL) {
+        *zone = '\0';
+    }
+    if (inet_pton(AF_INET6, name, peer->ip) == 1) {
+        peer->ip_len = 16;
+    } else if (zone != NULL) {
+        *zone = '%';
+    }
+}
+
+/* Whom the certificate must be for: the name of the configuration, or the URL's host. False: it is
+ * no name of a host. TLS libraries verify no name where it is empty, and take any name of a domain
+ * where a dot is first. */
 static bool tls_peer(const rlk_socket *sock, rlk_tls_peer *peer, char name[TLS_NAME_MAX + 1])
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
     const char *from = sock->tls.backend->server_name;
     size_t len = from != NULL ? strlen(from) : url->host_len;
-    const char *percent;
 
     if (from == NULL) {
         from = url->host;
     }
-    if (len == 0 || len > TLS_NAME_MAX) {
+    if (len == 0 || len > TLS_NAME_MAX || *from == '.') {
         return false;
     }
     memset(peer, 0, sizeof *peer);
     peer->name = name;
-    percent = (const char *)memchr(from, '%', len);
-    if (percent != NULL) {
-        len = (size_t)(percent - from);
-    }
-    if (len > 1 && from[len - 1] == '.') {
-        len--; /* of a name that is complete: RFC 6066, 3 */
-    }
     memcpy(name, from, len);
     name[len] = '\0';
-    if (inet_pton(AF_INET, name, peer->ip) == 1) {
-        peer->ip_len = 4;
-    } else if (inet_pton(AF_INET6, name, peer->ip) == 1) {
-        peer->ip_len = 16;
-    }
+    tls_trim(peer, name, len);
     return true;
 }
 
@@ -17406,8 +17419,11 @@ static rlk_tls_status tls_begin(rlk_socket *sock)
     if (sock->tls.session == NULL) {
         sock->tls.session = calls->open(sock->tls.backend);
     }
-    if (sock->tls.session == NULL || !tls_peer(sock, &peer, name)) {
+    if (sock->tls.session == NULL) {
         return RLK_TLS_FAILED;
+    }
+    if (!tls_peer(sock, &peer, name)) {
+        return RLK_TLS_REFUSED;
     }
     io.send = tls_io_send;
     io.recv = tls_io_recv;
@@ -17585,9 +17601,9 @@ static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status st
         return "no memory is left for TLS";
     }
     if ((sock->tls.flags & RLKI_TLS_BEGUN) == 0) {
-        return "the server's name is empty, or too long";
+        return "the server's name is empty or too long, or a dot is first";
     }
-    if (sock->tls.error != 0) {
+    if (status != RLK_TLS_REFUSED && sock->tls.error != 0) {
         return "the stream broke in the TLS handshake";
     }
     return status == RLK_TLS_FAILED || status == RLK_TLS_REFUSED
@@ -17601,7 +17617,7 @@ static rlk_result tls_result(rlk_socket *sock, rlk_tls_status status, int *error
 
     *error = 0;
     if (status == RLK_TLS_REFUSED) {
-        rlk_conn_explain(sock->conn, sock->tls.backend->calls->error(sock->tls.session));
+        rlk_conn_explain(sock->conn, tls_handshake_words(sock, status));
         return RLK_E_TLS_REFUSED;
     }
     if (!up) {

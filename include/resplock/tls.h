@@ -81,7 +81,7 @@ typedef struct rlk_tls_io {
 
 /* Whom the stream must lead to. Valid during `begin` only. */
 typedef struct rlk_tls_peer {
-    const char *name; /* terminated, without a dot at its end. Of an address: its text */
+    const char *name; /* terminated, not empty, no dot at either end. Of an address: its text */
     uint8_t ip[16];   /* of an address, in network order */
     uint8_t ip_len;   /* 4, 16; 0: it is a name, which is sent as SNI */
 } rlk_tls_peer;
@@ -109,7 +109,7 @@ typedef struct rlk_tls_calls {
     void (*close)(void *session);
 
     /* Begins a stream, whatever the one before came to. Copies `io`, and what it needs of `peer`.
-     * DONE, FAILED. */
+     * DONE, FAILED, REFUSED: it is no name of a host, for which nothing would be verified. */
     rlk_tls_status (*begin)(void *session, const rlk_tls_io *io, const rlk_tls_peer *peer);
 
     /* Does what it can of the handshake, verification included. Any status. */

@@ -164,7 +164,8 @@ static void mbed_note_name(mbed_search *search, const char *text)
 {
     size_t used = strlen(search->names);
 
-    if (used + strlen(text) + 3 <= sizeof search->names)
+    /* the begin of the first one says more than "no host" */
+    if (used == 0 || used + strlen(text) + 3 <= sizeof search->names)
         mbed_text(search->names + used, sizeof search->names - used, "%s%s", used > 0 ? ", " : "",
                   text);
 }
@@ -630,9 +631,11 @@ static rlk_tls_status mbed_begin(void *context, const rlk_tls_io *io, const rlk_
     session->no_tls = false;
     session->ahead_len = 0;
     session->io = *io;
-    if (strlen(peer->name) >= sizeof session->name) {
-        mbed_text(session->error, sizeof session->error, "the server's name is too long");
-        return RLK_TLS_FAILED;
+    if (peer->name[0] == '\0' || peer->name[0] == '.' ||
+        strlen(peer->name) >= sizeof session->name) {
+        mbed_text(session->error, sizeof session->error,
+                  "the server's name is empty or too long, or a dot is first");
+        return RLK_TLS_REFUSED;
     }
     if (strcmp(session->name, peer->name) != 0)
         mbed_forget(session); /* it was verified for another name */

@@ -80,8 +80,10 @@ static void openssl_note_name(char names[OPENSSL_NAMES_MAX], const char *name, s
     size_t used = strlen(names);
     size_t i;
 
-    if (used + len + 3 > OPENSSL_NAMES_MAX)
+    if (used > 0 && used + len + 3 > OPENSSL_NAMES_MAX)
         return;
+    if (len > OPENSSL_NAMES_MAX - 1)
+        len = OPENSSL_NAMES_MAX - 1; /* its begin says more than "no host" */
     if (used > 0) {
         names[used++] = ',';
         names[used++] = ' ';
@@ -359,9 +361,11 @@ static rlk_tls_status openssl_begin(void *context, const rlk_tls_io *io, const r
     session->no_tls = false;
     session->io = *io;
     session->error[0] = '\0';
-    if (strlen(peer->name) >= sizeof session->name) {
-        OPENSSL_SAY(session, "the server's name is too long");
-        return RLK_TLS_FAILED;
+    /* OpenSSL verifies no name where it is empty, and that of a domain where a dot is first */
+    if (peer->name[0] == '\0' || peer->name[0] == '.' ||
+        strlen(peer->name) >= sizeof session->name) {
+        OPENSSL_SAY(session, "the server's name is empty or too long, or a dot is first");
+        return RLK_TLS_REFUSED;
     }
     if (strcmp(session->name, peer->name) != 0)
         openssl_forget(session); /* it was verified for another name */
