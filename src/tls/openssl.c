@@ -640,7 +640,6 @@ static rlk_result openssl_load_own(rlk_openssl *tls, const rlk_tls_config *confi
         return RLK_E_TLS;
     if (SSL_CTX_use_certificate_chain_file(tls->context, config->cert_file) != 1)
         return openssl_file_error(tls, config->cert_file, "certificate");
-    SSL_CTX_set_default_passwd_cb(tls->context, openssl_password);
     SSL_CTX_set_default_passwd_cb_userdata(tls->context, (void *)(uintptr_t)config->key_password);
     loaded = SSL_CTX_use_PrivateKey_file(tls->context, key_file, SSL_FILETYPE_PEM);
     SSL_CTX_set_default_passwd_cb_userdata(tls->context, NULL);
@@ -663,7 +662,8 @@ static rlk_result openssl_configure(rlk_openssl *tls)
         BIO_meth_set_write(tls->stream, openssl_send) != 1 ||
         BIO_meth_set_read(tls->stream, openssl_receive) != 1 ||
         BIO_meth_set_ctrl(tls->stream, openssl_control) != 1 ||
-        SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
+        (SSL_CTX_get_min_proto_version(context) < TLS1_2_VERSION && /* the system may want more */
+         SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1)) {
         OPENSSL_FAIL(tls, "OpenSSL has no memory");
         return RLK_E_TLS;
     }
@@ -676,6 +676,7 @@ static rlk_result openssl_configure(rlk_openssl *tls)
                                          SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, openssl_keep);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, openssl_verify);
+    SSL_CTX_set_default_passwd_cb(context, openssl_password); /* before any file is read */
     return RLK_OK;
 }
 

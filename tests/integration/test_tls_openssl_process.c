@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What OpenSSL takes from its process: the system's settings, and the terminal. Each test uses a
+ * child, in which OpenSSL has not run before.
+ */
+#define _GNU_SOURCE
+#include "certificates.h"
+#include "child.h"
+#include "server.h"
+#include "support.h"
+
+#include "resplock/tls/openssl.h"
+
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* ---- Settings ------------------------------------------------------------------------------ */
+
+static const char *settings(const char *line)
+{
+    char text[256];
+
+    snprintf(text, sizeof text,
+             "openssl_conf = begin\n[begin]\nssl_conf = modules\n[modules]\n"
+             "system_default = all\n[all]\n%s\n",
+             line);
+    return certificate_text("openssl.cnf", text);
+}
+
+/* The result of an acquire over TLS, in a process with those settings. */
+static rlk_result acquire_with(const char *conf, const char *ca, const char *url)
+{
+    rlk_posix_options options;
+    rlk_posix_client posix;
+    rlk_tls_config config;
+    rlk_result result;
+    rlk_openssl tls;
+    rlk_lock lock;
+
+    setenv("OPENSSL_CONF", conf, 1);
+    memset(&config, 0, sizeof config);
+    config.ca_file = ca;
+    memset(&options, 0, sizeof options);
+    options.tls = &tls.tls;
+    CHILD_CHECK(rlk_openssl_init(&tls, &config) == RLK_OK);
+    CHILD_CHECK(rlk_posix_open(&posix, url, &options) == RLK_OK);
+    CHILD_CHECK(rlk_lock_init(&lock, &posix.client, "key", NULL) == RLK_OK);
+    result = rlk_acquire(&lock, 10000);
+    rlk_lock_close(&lock);
+    rlk_posix_close(&posix);
+    rlk_openssl_close(&tls);
+    return result;
+}
+
+/* The system may want more than TLS 1.2, and not less. */
+static void test_tls_openssl_keeps_to_the_systems_least_version(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *versions; /* of the server */
+        rlk_result result;
+    } rows[] = {
+        {"MinProtocol = TLSv1.3", "TLSv1.3", RLK_OK},
+        {"MinProtocol = TLSv1.3", "TLSv1.2", RLK_E_TLS_REFUSED},
+        {"MinProtocol = TLSv1\nCipherString = DEFAULT:@SECLEVEL=0", "TLSv1.2", RLK_OK},
+        {"MinProtocol = TLSv1\nCipherString = DEFAULT:@SECLEVEL=0", "TLSv1.1", RLK_E_TLS_REFUSED},
+        {"VerifyMode = Peer", "TLSv1.3", RLK_OK},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        const certificate_spec spec = {.names = "DNS:localhost"};
+        server_config config;
+        certificate cert;
+        server *redis;
+        pid_t child;
+
+        certificate_make(&cert, &spec);
+        memset(&config, 0, sizeof config);
+        config.tcp = true;
+        config.tls_cert = cert.file;
+        config.tls_key = cert.key_file;
+        config.tls_versions = rows[i].versions;
+        redis = server_start(&config);
+        child = child_fork();
+        if (child == 0) {
+            CHILD_CHECK(acquire_with(settings(rows[i].line), certificate_authority("ca"),
+                                     server_tls_url(redis)) == rows[i].result);
+            _exit(0);
+        }
+        assert_int_equal(child_exit_code(child), 0);
+        server_free(redis);
+    }
+}
+
+/* ---- Terminal ------------------------------------------------------------------------------ */
+
+/* A certificate that nobody can read without a password: of no use, but possible. */
+static void encrypt_certificate(const char *from, const char *to)
+{
+    static unsigned char password[] = "open sesame";
+    FILE *in = fopen(from, "re");
+    FILE *out = fopen(to, "we");
+    X509 *cert = in != NULL ? PEM_read_X509(in, NULL, NULL, NULL) : NULL;
+
+    CHILD_CHECK(out != NULL && cert != NULL);
+    CHILD_CHECK(PEM_ASN1_write((i2d_of_void *)i2d_X509, PEM_STRING_X509, out, cert,
+                               EVP_aes_128_cbc(), password, sizeof password - 1, NULL, NULL) == 1);
+    X509_free(cert);
+    fclose(in);
+    fclose(out);
+}
+
+/* The new session has the terminal `name`, where OpenSSL asks for passwords. */
+static void take_terminal(const char *name)
+{
+    int fd;
+
+    CHILD_CHECK(setsid() >= 0);
+    fd = open(name, O_RDWR);
+    CHILD_CHECK(fd >= 0);
+    (void)ioctl(fd, TIOCSCTTY, 0);
+    (void)close(fd);
+    fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    CHILD_CHECK(fd >= 0);
+    (void)close(fd);
+    alarm(10); /* an answer would never come */
+}
+
+/* Whatever file is encrypted: an error, and no word at the terminal, where nobody may be. */
+static void test_tls_openssl_asks_for_no_password(void **state)
+{
+    static const certificate_spec spec = {.common_name = "client"};
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    const char *encrypted;
+    rlk_tls_config config;
+    certificate client;
+    char byte;
+    int i;
+
+    (void)state;
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    certificate_make(&client, &spec);
+    encrypted = certificate_text("encrypted.crt", "");
+    for (i = 0; support_row((size_t)i, 3); i++) {
+        pid_t child;
+
+        memset(&config, 0, sizeof config);
+        config.ca_file = i == 2 ? encrypted : certificate_authority("ca");
+        config.cert_file = i == 1 ? encrypted : client.file;
+        config.key_file = i == 0 ? certificate_encrypted_key("open sesame") : client.key_file;
+        child = child_fork();
+        if (child == 0) {
+            rlk_openssl tls;
+
+            encrypt_certificate(client.file, encrypted);
+            take_terminal(ptsname(terminal));
+            CHILD_CHECK(rlk_openssl_init(&tls, &config) == RLK_E_TLS);
+            _exit(0);
+        }
+        assert_int_equal(child_exit_code(child), 0);
+    }
+    assert_int_equal(fcntl(terminal, F_SETFL, O_NONBLOCK), 0);
+    assert_true(read(terminal, &byte, 1) <= 0);
+    close(terminal);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        support_test(test_tls_openssl_keeps_to_the_systems_least_version),
+        support_test(test_tls_openssl_asks_for_no_password),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
