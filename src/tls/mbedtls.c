@@ -899,6 +899,10 @@ rlk_result rlk_mbedtls_init(rlk_mbedtls *tls, const rlk_tls_config *config)
     mbedtls_ssl_config_init(&tls->config);
     error = mbedtls_ctr_drbg_seed(&tls->random, mbedtls_entropy_func, &tls->entropy,
                                   (const unsigned char *)personal, sizeof personal - 1);
+#ifndef RLK_NO_POSIX
+    /* each number with new entropy: else a child of fork has the keys of its parent */
+    mbedtls_ctr_drbg_set_prediction_resistance(&tls->random, MBEDTLS_CTR_DRBG_PR_ON);
+#endif
 #ifdef MBED_PSA
     if (error == 0 && psa_crypto_init() != PSA_SUCCESS)
         error = MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;

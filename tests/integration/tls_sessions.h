@@ -9,6 +9,7 @@
 #define TEST_TLS_SESSIONS_H
 
 #include "certificates.h"
+#include "child.h"
 #include "server.h"
 #include "support.h"
 
@@ -529,6 +530,114 @@ static void test_tls_session_fails_to_write_into_nothing(void **state)
     tls_backend_close(&backend);
 }
 
+/* ---- Random numbers ---- */
+
+/* Of a ClientHello, behind two heads, the version, and what may be the time. */
+#define HELLO_RANDOM_AT  15
+#define HELLO_RANDOM_LEN 28
+
+typedef struct hello {
+    unsigned char bytes[2048];
+    size_t len;
+} hello;
+
+static ptrdiff_t hello_send(void *context, const void *bytes, size_t len)
+{
+    hello *it = (hello *)context;
+
+    if (len > sizeof it->bytes - it->len)
+        len = sizeof it->bytes - it->len;
+    memcpy(it->bytes + it->len, bytes, len);
+    it->len += len;
+    return (ptrdiff_t)len;
+}
+
+static ptrdiff_t hello_receive(void *context, void *room, size_t cap)
+{
+    (void)context;
+    (void)room;
+    (void)cap;
+    return RLK_TLS_IO_AGAIN;
+}
+
+/* What a new session says first. False: it says nothing. */
+static bool hello_of(const rlk_tls *tls, hello *out)
+{
+    const rlk_tls_io io = {hello_send, hello_receive, out};
+    void *session = tls->calls->open(tls);
+    rlk_tls_peer peer;
+    bool good;
+
+    memset(out, 0, sizeof *out);
+    memset(&peer, 0, sizeof peer);
+    peer.name = "localhost";
+    good = tls->calls->begin(session, &io, &peer) == RLK_TLS_DONE &&
+           tls->calls->handshake(session) == RLK_TLS_WANT_READ &&
+           out->len >= HELLO_RANDOM_AT + HELLO_RANDOM_LEN;
+    tls->calls->end(session, false);
+    tls->calls->close(session);
+    return good;
+}
+
+/* A child may open a client of its own over the backend that it has inherited. Its keys are not
+ * those of its parent, nor of another child. */
+static void test_tls_session_of_a_child_has_other_keys(void **state)
+{
+    hello hellos[3];
+    tls_backend backend;
+    size_t i;
+    size_t j;
+
+    (void)state;
+    session_backend(&backend);
+    for (i = 0; i < 2; i++) {
+        int ends[2];
+        pid_t child;
+
+        assert_int_equal(pipe(ends), 0);
+        child = child_fork();
+        if (child == 0) {
+            CHILD_CHECK(hello_of(&backend.tls, &hellos[i]));
+            CHILD_CHECK(write(ends[1], &hellos[i], sizeof hellos[i]) == sizeof hellos[i]);
+            _exit(0);
+        }
+        assert_int_equal(read(ends[0], &hellos[i], sizeof hellos[i]), sizeof hellos[i]);
+        assert_int_equal(child_exit_code(child), 0);
+        close(ends[0]);
+        close(ends[1]);
+    }
+    assert_true(hello_of(&backend.tls, &hellos[2]));
+    for (i = 0; i < 3; i++)
+        for (j = 0; j < i; j++)
+            assert_true(memcmp(hellos[i].bytes + HELLO_RANDOM_AT, hellos[j].bytes + HELLO_RANDOM_AT,
+                               HELLO_RANDOM_LEN) != 0);
+    tls_backend_close(&backend);
+}
+
+/* A name for which TLS libraries would verify nothing, or that of any host of a domain. */
+static void test_tls_session_refuses_what_is_no_name(void **state)
+{
+    static const char *const rows[] = {"", ".", ".example.com"};
+    const rlk_tls_io io = {hello_send, hello_receive, NULL};
+    tls_backend backend;
+    rlk_tls_peer peer;
+    void *session;
+    size_t i;
+
+    (void)state;
+    session_backend(&backend);
+    session = backend.tls.calls->open(&backend.tls);
+    memset(&peer, 0, sizeof peer);
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        peer.name = rows[i];
+        assert_int_equal(backend.tls.calls->begin(session, &io, &peer), RLK_TLS_REFUSED);
+        assert_contains(backend.tls.calls->error(session), "name is empty");
+        backend.tls.calls->end(session, true);
+    }
+    backend.tls.calls->close(session);
+    tls_backend_close(&backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +650,8 @@ int main(void)
         support_test(test_tls_session_sends_names_only),
         support_test(test_tls_session_has_bytes_pending),
         support_test(test_tls_session_fails_to_write_into_nothing),
+        support_test(test_tls_session_of_a_child_has_other_keys),
+        support_test(test_tls_session_refuses_what_is_no_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
