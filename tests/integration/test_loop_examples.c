@@ -83,6 +83,7 @@ static void test_loop_examples_wait_for_the_key(void **state)
     set_all(redis);
     start_all(server_tcp_url(redis));
     wait_until(server_calls(redis, "pttl") >= (int64_t)COUNT_OF(names));
+
     server_do(redis, "FLUSHALL"); /* the server notifies all */
     expect_all(0, "acquired\nreleased\n");
 }
@@ -106,6 +107,7 @@ static void test_loop_examples_connect_again(void **state)
     set_all(redis);
     start_all(server_tcp_url(redis));
     wait_until(server_calls(redis, "pttl") >= (int64_t)COUNT_OF(names));
+
     server_kill(redis);
     support_sleep_ms(300);
     server_restart(redis, false);

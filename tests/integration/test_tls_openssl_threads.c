@@ -93,6 +93,7 @@ static void test_tls_openssl_leaves_the_error_queue_clean(void **state)
     server_kill(redis);
     leave_an_error();
     serve_until(&posix, rlk_conn_failures(rlk_client_conn(&posix.client, 0)) > 0);
+
     assert_result(rlk_conn_result(rlk_client_conn(&posix.client, 0)), RLK_E_TLS_CUT);
     assert_int_equal(ERR_peek_error(), 0);
     rlk_lock_close(&lock);

@@ -150,6 +150,7 @@ static void test_tls_fence_of_a_lost_reply(void **state)
     proxy_hold(middle, PROXY_TO_CLIENT);
     assert_result(rlk_acquire_start(&lock, 5000), RLK_PENDING);
     serve_until(&posix, server_calls(redis, "set") >= 2);
+
     proxy_cut(middle, PROXY_RST);
     assert_event(&posix, RLK_EV_ACQUIRED, RLK_OK);
     assert_int_equal(server_calls(redis, "client|kill"), 1);
@@ -183,11 +184,13 @@ static void test_fault_42_an_end_without_close_notify(void **state)
     cycle();
     assert_true(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes") > 0);
     serve_until(&posix, rlk_conn_failures(rlk_client_conn(&posix.client, 0)) == 1);
+
     assert_result(rlk_conn_result(rlk_client_conn(&posix.client, 0)), RLK_E_EOF);
     cycle();
     assert_result(rlk_acquire(&lock, 3000), RLK_OK);
     server_kill(redis);
     serve_until(&posix, rlk_conn_failures(rlk_client_conn(&posix.client, 0)) == 2);
+
     assert_result(rlk_conn_result(rlk_client_conn(&posix.client, 0)), RLK_E_TLS_CUT);
     assert_text_contains(rlk_client_error(&posix.client),
                          "E_TLS_CUT: the stream ended without TLS's close_notify");
@@ -488,6 +491,7 @@ static void test_tls_loop_wait(void **state)
     server_do(redis, "SET key somebody");
     assert_result(rlk_acquire_start(&lock, 20000), RLK_PENDING);
     serve_until(&posix, server_calls(redis, "pttl") >= 1);
+
     end_ms = support_now_ms() + 300;
     while (support_now_ms() < end_ms) {
         struct pollfd fds[RLK_MAX_FDS];

@@ -126,6 +126,7 @@ static void test_socket_tls_handshake_ends(void **state)
         server.mute = true;
         fake.handshake = rows[i].script;
         client_until(&c, rlk_conn_failures(&c.conn) == 1 || (client_service(&c, POLLIN), false));
+
         assert_result(rlk_conn_result(&c.conn), rows[i].result);
         assert_int_equal(rlk_conn_errno(&c.conn), 0);
         assert_int_equal(client_state(&c), rows[i].left);
@@ -166,6 +167,7 @@ static void test_socket_tls_failure_tries_the_next_address(void **state)
         assert_string_equal(fake.name, "");
         fake.handshake = rows[i].script;
         client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
         assert_int_equal(calls.connect, rows[i].connects);
         assert_result(rlk_conn_result(&c.conn), rows[i].result);
         assert_int_equal(rlk_conn_errno(&c.conn), 0);
@@ -192,6 +194,7 @@ static void test_socket_tls_handshake_is_part_of_the_connect_time(void **state)
     client_service(&c, 0);
     assert_int_equal(calls.connect, 2);
     client_until(&c, rlk_conn_failures(&c.conn) == 1); /* refused */
+
     assert_result(rlk_conn_result(&c.conn), RLK_E_CONNECT);
     assert_int_equal(fake.notified, 0);
     tls_end(&c, &server);
@@ -240,6 +243,7 @@ static void test_socket_tls_handshake_on_a_broken_stream(void **state)
     fake.handshake = "s";
     fault.send = EPIPE;
     client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
     assert_ended(&c, RLK_E_TLS, EPIPE);
     assert_string_equal(rlk_conn_text(&c.conn), "the stream broke in the TLS handshake");
     tls_end(&c, &server);
@@ -250,8 +254,10 @@ static void test_socket_tls_handshake_on_a_broken_stream(void **state)
     fake.handshake = "rs";
     tls_connect(&c);
     wait_until(peer_accept(&server));
+
     peer_reset(&server);
     client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
     assert_result(rlk_conn_result(&c.conn), RLK_E_TLS);
     assert_int_equal(rlk_conn_errno(&c.conn) == EPIPE || rlk_conn_errno(&c.conn) == ECONNRESET, 1);
     tls_end(&c, &server);
@@ -266,6 +272,7 @@ static void test_socket_tls_begin_fails(void **state)
     tls_init(&c, &server, "127.0.0.1");
     fake.no_memory = true;
     client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
     assert_ended(&c, RLK_E_TLS, 0);
     assert_string_equal(rlk_conn_text(&c.conn), "no memory is left for TLS");
 
@@ -273,6 +280,7 @@ static void test_socket_tls_begin_fails(void **state)
     fake.begin_fails = true;
     client_wait_backoff(&c);
     client_until(&c, rlk_conn_failures(&c.conn) == 2);
+
     assert_ended(&c, RLK_E_TLS, 0);
     assert_string_equal(rlk_conn_text(&c.conn), "words of TLS");
 
@@ -299,6 +307,7 @@ static void test_socket_tls_refuses_what_is_no_name(void **state)
         tls_init(&c, &server, "127.0.0.1");
         fake.tls.server_name = rows[i];
         client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
         assert_result(rlk_conn_result(&c.conn), RLK_E_TLS_REFUSED);
         assert_string_equal(rlk_conn_text(&c.conn),
                             "the server's name is empty or too long, or a dot is first");
@@ -391,6 +400,7 @@ static void test_socket_tls_read_wants_to_write(void **state)
     assert_int_equal(fake.reads, reads + 2);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
     client_until(&c, e.replies == 1);
+
     assert_true(e.good);
     tls_end(&c, &server);
 }
@@ -424,6 +434,7 @@ static void test_socket_tls_write_waits(void **state)
     assert_int_equal(fake.writes, writes + 3);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
     client_until(&c, second.replies == 1);
+
     assert_true(first.good && second.good);
     tls_end(&c, &server);
 }
@@ -442,6 +453,7 @@ static void test_socket_tls_resumes_partial_writes_and_reads(void **state)
     fake.read = ones;
     client_submit(&c, &e, "hello, hello");
     client_until(&c, e.replies == 1);
+
     assert_true(e.good);
     tls_end(&c, &server);
 }
@@ -464,8 +476,10 @@ static void test_socket_tls_pending_bytes_are_due_at_once(void **state)
     client_submit(&c, &e, text);
     client_service(&c, 0);
     wait_until(peer_read(&server) && server.input_len > sizeof text);
+
     peer_turn(&server);
     wait_until((client_poll(&c, 0) & POLLIN) != 0);
+
     reads = fake.reads;
     client_service(&c, POLLIN);
     assert_int_equal(fake.reads, reads + RLK_SOCKET_ROUNDS);
@@ -494,6 +508,7 @@ static void test_socket_tls_closes_when_asked_to(void **state)
     fake.hoards = true;
     peer_say(&server, words, sizeof words - 1);
     client_until(&c, rlk_conn_failures(&c.conn) == 1);
+
     assert_ended(&c, RLK_E_UNSOLICITED, 0);
     assert_int_equal(fake.hoard_len, 5);
     assert_int_equal(fake.notified, 1);
@@ -539,6 +554,7 @@ static void test_socket_tls_stream_ends(void **state)
         fake.write = rows[i].write;
         c.server = NULL; /* no reply comes before */
         client_until(&c, e.losses == 1 || (client_service(&c, POLLIN), false));
+
         assert_true(e.maybe_sent);
         assert_result(rlk_conn_result(&c.conn), rows[i].result);
         assert_int_equal(rlk_conn_errno(&c.conn), 0);
@@ -570,8 +586,10 @@ static void test_socket_tls_stream_breaks(void **state)
     client_submit(&c, &first, "first");
     client_service(&c, 0);
     wait_until(peer_read(&server) && server.input_len > 0);
+
     peer_say(&server, "$5\r\nfirst\r\n", 11);
     wait_until((client_poll(&c, 0) & POLLIN) != 0);
+
     fault.send = EPIPE;
     client_submit(&c, &late, "late");
     client_service(&c, 0); /* writes without having read */
@@ -610,6 +628,7 @@ static void test_socket_tls_stream_breaks(void **state)
     client_service(&c, 0);
     peer_reset(&server);
     client_until(&c, late.losses == 1);
+
     assert_ended(&c, RLK_E_IO, ECONNRESET);
     tls_end(&c, &server);
 }
@@ -645,6 +664,7 @@ static void test_socket_tls_waits_when_the_kernel_is_full(void **state)
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
     fault.send = 0;
     client_until(&c, e.replies == 1);
+
     assert_true(e.good);
     tls_end(&c, &server);
 }
@@ -723,6 +743,7 @@ static void test_socket_tls_wait(void **state)
     client_submit(&c, &e, "hello");
     client_service(&c, 0);
     wait_until(peer_read(&server) && server.input_len > 0);
+
     peer_turn(&server);
     memset(&calls, 0, sizeof calls);
     assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
@@ -767,6 +788,7 @@ static void test_socket_tls_wait_with_pending_bytes(void **state)
     client_submit(&c, &e, "hello, this is long");
     client_service(&c, 0);
     wait_until(peer_read(&server) && server.input_len > 0);
+
     peer_turn(&server);
     assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
     assert_int_equal(got.len, 1);
