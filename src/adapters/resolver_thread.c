@@ -313,8 +313,9 @@ static void thread_close(rlk_lookup *lookup)
         return;
     }
     pool = job->pool;
-    if (pool->pid != getpid()) { /* the mutex may be held by a thread that is not here */
+    if (pool->pid != getpid()) { /* no thread is here, but one may have had the mutex */
         thread_close_pipe(job);
+        thread_free(job);
         return;
     }
     (void)pthread_mutex_lock(&pool->mutex);
@@ -356,7 +357,11 @@ void rlk_resolver_thread_close(rlk_resolver_thread *names)
     thread_pool *pool = names->pool;
 
     names->pool = NULL;
-    if (pool == NULL || pool->pid != getpid()) {
+    if (pool == NULL) {
+        return;
+    }
+    if (pool->pid != getpid()) { /* this process's copy, which no thread uses */
+        free(pool);
         return;
     }
     (void)pthread_mutex_lock(&pool->mutex);

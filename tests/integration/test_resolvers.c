@@ -8,6 +8,23 @@
 
 #include "resolvers.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool no_epoll;
+
+/* c-ares' lookups ask for one. */
+int epoll_create1(int flags)
+{
+    if (no_epoll) {
+        errno = EMFILE;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_create1, flags);
+}
+
 static server *redis;
 static user one;
 
@@ -133,6 +150,60 @@ static void test_fault_41_resolver_reports_errors_in_words(void **state)
     }
 }
 
+/* Where there is no descriptor for epoll, or no epoll, the client serves the lookup by time. */
+static void test_resolver_cares_without_epoll(void **state)
+{
+    (void)state;
+    setup();
+    kind = &kinds[1];
+    no_epoll = true;
+    resolver_open();
+    zone_delay(NAME, 50);
+    user_open(&one, NAME, server_port(redis), NULL);
+    assert_result(user_acquire(&one, RLK_TRY), RLK_OK);
+    assert_result(rlk_release(&one.lock), RLK_OK);
+    user_close(&one);
+    user_open(&one, NAME, server_port(redis), NULL);
+    assert_result(rlk_acquire(&one.lock, RLK_TRY), RLK_OK);
+    user_close(&one);
+    kind->end();
+    no_epoll = false;
+}
+
+/* Servers that are down: c-ares says so at once, and closes its sockets. What `configure` refuses
+ * is a failure of the lookup. */
+static int cares_refuses(void *context, ares_channel channel)
+{
+    int *calls = (int *)context;
+
+    if (++*calls > 1)
+        return ARES_EBADSTR;
+    return ares_set_servers_ports_csv(channel, "127.0.0.1:1");
+}
+
+static void test_resolver_cares_reports_its_own_failures(void **state)
+{
+    rlk_cares names;
+    rlk_cares_config config;
+    int calls = 0;
+
+    (void)state;
+    setup();
+    kind = &kinds[1];
+    memset(&config, 0, sizeof config);
+    config.configure = cares_refuses;
+    config.context = &calls;
+    rlk_cares_init(&names, &config);
+    resolver = &names.resolver;
+    user_open(&one, NAME, server_port(redis), NULL);
+    assert_result(user_acquire(&one, RLK_TRY), RLK_E_RESOLVE);
+    assert_contains(rlk_lock_error(&one.lock), "Could not contact DNS servers");
+    assert_result(user_acquire(&one, RLK_TRY), RLK_E_RESOLVE);
+    assert_contains(rlk_lock_error(&one.lock), "Misformatted string");
+    user_close(&one);
+    rlk_cares_close(&names);
+}
+
 /* Each client has a lookup under way at once; they are more than the threads that ask. */
 static void test_resolver_has_a_hundred_lookups_at_once(void **state)
 {
@@ -185,6 +256,8 @@ int main(void)
         support_test(test_resolver_in_blocking_calls),
         support_test(test_fault_41_resolver_follows_a_name_that_moves),
         support_test(test_fault_41_resolver_reports_errors_in_words),
+        support_test(test_resolver_cares_without_epoll),
+        support_test(test_resolver_cares_reports_its_own_failures),
         support_test(test_resolver_has_a_hundred_lookups_at_once),
     };
 

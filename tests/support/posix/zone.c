@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,8 @@ void zone_start(void)
 {
     struct sockaddr_in name;
     socklen_t len = sizeof name;
+    sigset_t all;
+    sigset_t before;
 
     memset(zone.names, 0, sizeof zone.names);
     memset(zone.waiting, 0, sizeof zone.waiting);
@@ -245,7 +248,11 @@ void zone_start(void)
     assert_int_equal(getsockname(zone.fd, (struct sockaddr *)&name, &len), 0);
     assert_int_equal(pipe(zone.stop), 0);
     (void)snprintf(zone.text, sizeof zone.text, "127.0.0.1:%d", ntohs(name.sin_port));
+    (void)sigfillset(&all);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before),
+                     0); /* for the test's own thread */
     assert_int_equal(pthread_create(&zone.thread, NULL, zone_serve, NULL), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     support_at_teardown(zone_end);
 }
 
