@@ -220,6 +220,9 @@ static void *zone_serve(void *argument)
 
 static void zone_end(void)
 {
+    if (zone.text[0] == '\0') /* it has ended */
+        return;
+    zone.text[0] = '\0';
     zone_release();
     wait_until(zone_hanging() == 0);
 
