@@ -75,6 +75,7 @@ typedef struct mbed_session {
     bool over;     /* a step has failed */
     bool verified; /* the server showed a certificate */
     bool received; /* any byte */
+    bool ended;    /* the stream below has */
     bool no_tls;   /* the first byte was none of TLS */
     rlk_tls_io io;
     unsigned char *flight; /* of the handshake, so that it leaves at once; NULL: not in one */
@@ -407,6 +408,7 @@ static int mbed_receive_now(mbed_session *session, unsigned char *room, size_t c
         return MBEDTLS_ERR_SSL_WANT_READ;
     if (n < 0)
         return MBEDTLS_ERR_NET_RECV_FAILED;
+    session->ended = n == 0;
     if (n > 0 && !session->received) {
         session->received = true;
         session->no_tls = room[0] != MBEDTLS_SSL_MSG_HANDSHAKE && room[0] != MBEDTLS_SSL_MSG_ALERT;
@@ -628,6 +630,7 @@ static rlk_tls_status mbed_begin(void *context, const rlk_tls_io *io, const rlk_
     session->over = false;
     session->verified = false;
     session->received = false;
+    session->ended = false;
     session->no_tls = false;
     session->ahead_len = 0;
     session->io = *io;
@@ -677,21 +680,21 @@ static rlk_tls_status mbed_handshake(void *context)
     return RLK_TLS_DONE;
 }
 
+/* 0 of Mbed TLS is an end of the stream or an empty record, too many of which it refuses. */
 static rlk_tls_status mbed_read(void *context, void *room, size_t cap, size_t *len)
 {
     mbed_session *session = (mbed_session *)context;
     int result;
 
-    for (;;) {
+    do {
         result = mbedtls_ssl_read(&session->ssl, (unsigned char *)room, cap);
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
         if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
             mbed_keep(session);
-            continue;
+            result = 0;
         }
 #endif
-        break;
-    }
+    } while (result == 0 && !session->ended);
     if (result <= 0)
         return mbed_status(session, result != 0 ? result : MBEDTLS_ERR_SSL_CONN_EOF);
     *len = (size_t)result;
