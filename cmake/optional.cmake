@@ -19,10 +19,6 @@ function(resplock_optional name text)
     cmake_parse_arguments(PARSE_ARGV 2 part "" "HEADER;SOURCE" "")
     set(needs ${part_UNPARSED_ARGUMENTS})
     set_property(GLOBAL PROPERTY resplock_part_of_${part_HEADER} ${name})
-    if(NOT EXISTS ${PROJECT_SOURCE_DIR}/include/${part_HEADER})
-        return()
-    endif()
-
     string(TOUPPER ${name} option)
     set(option RESPLOCK_WITH_${option})
     if(NOT DEFINED ${option}) # a parent's plain variable would be hidden by the cache's
