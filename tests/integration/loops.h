@@ -677,7 +677,7 @@ static void test_loop_handler_closes_all(void **state)
         loop_until(side_ready(&s));
         assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
         for (k = 0; k < 4; k++) {
-            assert_result(rlk_lock_init(&more[k], &s.client->client, "abcd" + k, NULL), RLK_OK);
+            assert_result(rlk_lock_init(&more[k], &s.client->client, &"abcd"[k], NULL), RLK_OK);
             assert_result(CALL(rlk_acquire_start(&more[k], 8000)), RLK_PENDING);
         }
         s.then = ways[i];
@@ -848,8 +848,7 @@ static void test_loop_forked_child_keeps_copies(void **state)
         char byte;
 
         close(wait[1]);
-        (void)!read(wait[0], &byte, 1);
-        _exit(0);
+        _exit(read(wait[0], &byte, 1) > 0 ? 1 : 0); /* 0: its other end is closed */
     }
     close(wait[0]);
     assert_int_equal(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes"), 1);
