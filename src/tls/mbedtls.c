@@ -76,6 +76,7 @@ typedef struct mbed_session {
     bool verified; /* the server showed a certificate */
     bool received; /* any byte */
     bool ended;    /* the stream below has */
+    bool dry;      /* the stream had no more bytes */
     bool no_tls;   /* the first byte was none of TLS */
     rlk_tls_io io;
     unsigned char *flight; /* of the handshake, so that it leaves at once; NULL: not in one */
@@ -404,7 +405,8 @@ static int mbed_receive_now(mbed_session *session, unsigned char *room, size_t c
 {
     ptrdiff_t n = session->io.recv(session->io.context, room, cap);
 
-    if (n == RLK_TLS_IO_AGAIN)
+    session->dry = n == RLK_TLS_IO_AGAIN;
+    if (session->dry)
         return MBEDTLS_ERR_SSL_WANT_READ;
     if (n < 0)
         return MBEDTLS_ERR_NET_RECV_FAILED;
@@ -687,6 +689,7 @@ static rlk_tls_status mbed_read(void *context, void *room, size_t cap, size_t *l
     int result;
 
     do {
+        session->dry = false;
         result = mbedtls_ssl_read(&session->ssl, (unsigned char *)room, cap);
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
         if (result == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
@@ -694,7 +697,9 @@ static rlk_tls_status mbed_read(void *context, void *room, size_t cap, size_t *l
             result = 0;
         }
 #endif
-    } while (result == 0 && !session->ended);
+        /* behind a ticket Mbed TLS 3 wants to be called again, although bytes are there */
+    } while ((result == 0 && !session->ended) ||
+             (result == MBEDTLS_ERR_SSL_WANT_READ && !session->dry));
     if (result <= 0)
         return mbed_status(session, result != 0 ? result : MBEDTLS_ERR_SSL_CONN_EOF);
     *len = (size_t)result;
@@ -752,21 +757,36 @@ static const char *const mbed_stores[] = {
     "/usr/local/share/certs/ca-root-nss.crt", /* FreeBSD */
 };
 
+/* Returns false, with the reason, if the system can't read it: Mbed TLS does not say why, and takes
+ * a folder for a file without end. */
+static bool mbed_is_readable(rlk_mbedtls *tls, const char *path)
+{
+    FILE *file;
+    bool readable;
+
+    errno = 0;
+    file = fopen(path, "rb");
+    readable = file != NULL && (fgetc(file) != EOF || ferror(file) == 0);
+    if (!readable)
+        mbed_text(tls->error, sizeof tls->error, "%.150s: can't be read: %s", path,
+                  strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+    if (file != NULL)
+        (void)fclose(file);
+    return readable;
+}
+
 /* The reason for a file; `error` is of Mbed TLS, 0: nothing of the kind is in it. */
 static rlk_result mbed_file_error(rlk_mbedtls *tls, const char *file, const char *kind, int error)
 {
-    int number = errno;
     int kind_of_error = -(-error & 0xff80); /* without that of the layer below */
     char words[96] = "";
 
-    if (error == MBEDTLS_ERR_X509_FILE_IO_ERROR || error == MBEDTLS_ERR_PK_FILE_IO_ERROR)
-        mbed_text(words, sizeof words, "can't be read: %s",
-                  /* NOLINTNEXTLINE(concurrency-mt-unsafe) */
-                  number != 0 ? strerror(number) : "unknown error");
-    else if (error == 0 || kind_of_error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT ||
-             kind_of_error == MBEDTLS_ERR_X509_INVALID_FORMAT ||
-             kind_of_error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
+    if (error == 0 || kind_of_error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT ||
+        kind_of_error == MBEDTLS_ERR_X509_INVALID_FORMAT ||
+        kind_of_error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
         mbed_text(words, sizeof words, "has no %s in PEM", kind);
+    else if (error == MBEDTLS_ERR_X509_FILE_IO_ERROR)
+        mbed_text(words, sizeof words, "can't be read");
     else
         mbed_words(words, sizeof words, error);
     mbed_text(tls->error, sizeof tls->error, "%.150s: %s", file, words);
@@ -779,7 +799,8 @@ static rlk_result mbed_load_certs(rlk_mbedtls *tls, mbedtls_x509_crt *certs, con
 {
     int error;
 
-    errno = 0;
+    if (!is_folder && !mbed_is_readable(tls, path))
+        return RLK_E_TLS;
     error = is_folder ? mbedtls_x509_crt_parse_path(certs, path)
                       : mbedtls_x509_crt_parse_file(certs, path);
     if (error >= 0 && certs->version != 0)
@@ -834,7 +855,8 @@ static rlk_result mbed_load_own(rlk_mbedtls *tls, const rlk_tls_config *config)
     result = mbed_load_certs(tls, &tls->cert, config->cert_file, false);
     if (result != RLK_OK)
         return result;
-    errno = 0;
+    if (!mbed_is_readable(tls, key_file))
+        return RLK_E_TLS;
     error = mbedtls_pk_parse_keyfile(&tls->key, key_file,
                                      config->key_password MBED_KEY_RANDOM(&tls->random));
     if (error != 0 || mbedtls_pk_get_type(&tls->key) == MBEDTLS_PK_NONE)

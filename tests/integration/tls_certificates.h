@@ -384,7 +384,7 @@ static void wrong_port_open(rlk_posix_client *client, const char *url, const rlk
 
     memset(&options, 0, sizeof options);
     options.tls = tls;
-    options.connect_timeout_ms = scaled(500);
+    options.connect_timeout_ms = scaled(100);
     assert_result(rlk_posix_open(client, url, &options), RLK_OK);
 }
 

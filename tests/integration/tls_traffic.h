@@ -87,6 +87,7 @@ static unsigned traffic_turn(rlk_event_type type)
 static void test_tls_traffic_of_a_thousand_locks(void **state)
 {
     static const char *const versions[] = {"TLSv1.2", "TLSv1.2 TLSv1.3"};
+    static const rlk_lock_config config = {.ttl_ms = 600000}; /* none expires meanwhile */
     size_t row;
 
     (void)state;
@@ -108,7 +109,8 @@ static void test_tls_traffic_of_a_thousand_locks(void **state)
         for (i = 0; i < TRAFFIC_LOCKS; i++) {
             snprintf(traffic_keys[i], sizeof traffic_keys[i], "key:%zu", i);
             assert_result(
-                rlk_lock_init(&traffic_locks[i], &it.client.client, traffic_keys[i], NULL), RLK_OK);
+                rlk_lock_init(&traffic_locks[i], &it.client.client, traffic_keys[i], &config),
+                RLK_OK);
             assert_result(rlk_acquire_start(&traffic_locks[i], RLK_FOREVER), RLK_PENDING);
             if (i % 100 == 0)
                 (void)traffic_turn(RLK_EV_ACQUIRED);
