@@ -3092,6 +3092,7 @@ RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
 RLK_API unsigned rlk_posix_slots(const rlk_posix_client *posix);
 
 /* Returns the descriptor of a slot, and in *events what to poll it for: POLLIN, POLLOUT or both.
+ * While a name is asked for, it is that of the resolver, if that has one.
  * -1: it has none now. To be asked after rlk_posix_prepare. */
 RLK_API int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events);
 

@@ -117,10 +117,12 @@ static void side_open(side *s, const char *url, const rlk_posix_options *options
 }
 
 /* Bounded waiting in the loop. */
+static int64_t loop_until_end;
+
 #define loop_until(condition) loop_until_within(condition, 10000)
 #define loop_until_within(condition, ms)                                                           \
     do {                                                                                           \
-        int64_t loop_until_end = support_now_ms() + scaled(ms);                                    \
+        loop_until_end = support_now_ms() + scaled(ms);                                            \
         while (!(condition)) {                                                                     \
             if (support_now_ms() > loop_until_end)                                                 \
                 support_fail("never came: %s", #condition);                                        \

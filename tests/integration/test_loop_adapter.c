@@ -91,9 +91,11 @@ static void hand_turn(int64_t ms)
     loop.most = loop.in_turn > loop.most ? loop.in_turn : loop.most;
 }
 
+static int64_t hand_until_end;
+
 #define hand_until(condition)                                                                      \
     do {                                                                                           \
-        int64_t hand_until_end = support_now_ms() + scaled(5000);                                  \
+        hand_until_end = support_now_ms() + scaled(5000);                                          \
         while (!(condition)) {                                                                     \
             if (support_now_ms() > hand_until_end)                                                 \
                 support_fail("never came: %s", #condition);                                        \
