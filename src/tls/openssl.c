@@ -3,8 +3,8 @@
  * TLS by OpenSSL 3.
  *
  * OpenSSL verifies the chain, the dates, the usage and the name of a certificate. The callback of
- * the verification only finds words. The pin is compared when the handshake is over: before that
- * the driver sends nothing.
+ * the verification only finds words. The name is compared again, and the pin, when the handshake is
+ * over: before that the driver sends nothing.
  */
 #include "resplock/tls/openssl.h"
 
@@ -38,7 +38,10 @@ typedef struct openssl_session {
     bool broken;       /* ... or has failed */
     bool received;     /* any byte */
     bool no_tls;       /* the first byte was none of TLS */
+    bool passing;      /* the verification failed for want of something that may come */
     rlk_tls_io io;
+    uint8_t ip[16];
+    uint8_t ip_len; /* 0: it is a name */
     char name[OPENSSL_NAME_MAX];
     char error[160];
 } openssl_session;
@@ -190,6 +193,10 @@ static void openssl_explain(openssl_session *session, X509_STORE_CTX *context)
     case X509_V_ERR_INVALID_PURPOSE:
         OPENSSL_SAY(session, "%s is not for servers (its key usage)", whose);
         break;
+    case X509_V_ERR_OUT_OF_MEM:
+    case X509_V_ERR_UNSPECIFIED:
+        session->passing = true;
+        /* fall through */
     default:
         OPENSSL_SAY(session, "%s: %s", whose, X509_verify_cert_error_string(error));
         break;
@@ -207,6 +214,21 @@ static int openssl_verify(int good, X509_STORE_CTX *context)
         return 1;
     openssl_explain(session, context);
     return 0;
+}
+
+/* OpenSSL 3.0 loses the name, and verifies none, if memory runs out where it begins to verify a
+ * chain. The certificate of a resumed session is that of the session. */
+static bool openssl_is_verified(const openssl_session *session)
+{
+    X509 *cert = SSL_get0_peer_certificate(session->ssl);
+
+    if (session->tls->insecure)
+        return true;
+    if (cert == NULL || SSL_get_verify_result(session->ssl) != X509_V_OK)
+        return false;
+    if (session->ip_len != 0)
+        return X509_check_ip(cert, session->ip, session->ip_len, 0) == 1;
+    return X509_check_host(cert, session->name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }
 
 static bool openssl_pin_matches(const openssl_session *session)
@@ -359,6 +381,7 @@ static rlk_tls_status openssl_begin(void *context, const rlk_tls_io *io, const r
     session->broken = false;
     session->received = false;
     session->no_tls = false;
+    session->passing = false;
     session->io = *io;
     session->error[0] = '\0';
     /* OpenSSL verifies no name where it is empty, and that of a domain where a dot is first */
@@ -370,9 +393,12 @@ static rlk_tls_status openssl_begin(void *context, const rlk_tls_io *io, const r
     if (strcmp(session->name, peer->name) != 0)
         openssl_forget(session); /* it was verified for another name */
     memcpy(session->name, peer->name, strlen(peer->name) + 1);
+    memcpy(session->ip, peer->ip, sizeof session->ip);
+    session->ip_len = peer->ip_len;
     if (!openssl_new_stream(session, peer)) {
         OPENSSL_SAY(session, "OpenSSL has no memory");
         openssl_end(session, false);
+        openssl_forget_errors();
         return RLK_TLS_FAILED;
     }
     openssl_forget_errors();
@@ -434,6 +460,7 @@ static rlk_tls_status openssl_refusal(openssl_session *session)
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
     const char *words = ERR_reason_error_string(error);
+    rlk_tls_status status = RLK_TLS_FAILED;
 
     if (session->no_tls) {
         OPENSSL_SAY(session, "server speaks no TLS at this port");
@@ -443,18 +470,17 @@ static rlk_tls_status openssl_refusal(openssl_session *session)
         if (reason >= SSL_AD_REASON_OFFSET)
             return openssl_alert(session, reason - SSL_AD_REASON_OFFSET);
         if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && session->error[0] != '\0')
-            return RLK_TLS_REFUSED;
+            return session->passing ? RLK_TLS_FAILED : RLK_TLS_REFUSED;
         if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_WRONG_SSL_VERSION ||
             reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_VERSION_TOO_LOW) {
             OPENSSL_SAY(session, "server has no TLS version in common: 1.2 at least");
             return RLK_TLS_REFUSED;
         }
+        if (reason == SSL_R_EE_KEY_TOO_SMALL || reason == SSL_R_DH_KEY_TOO_SMALL)
+            status = RLK_TLS_REFUSED;
     }
     OPENSSL_SAY(session, "TLS: %s", words != NULL ? words : "unknown error");
-    return reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_EE_KEY_TOO_SMALL ||
-                   reason == SSL_R_DH_KEY_TOO_SMALL
-               ? RLK_TLS_REFUSED
-               : RLK_TLS_FAILED;
+    return status;
 }
 
 /* Translates what a step returned, which was not 1. */
@@ -489,6 +515,16 @@ static rlk_tls_status openssl_status(openssl_session *session, int result)
     return status;
 }
 
+/* Gives up a stream for which OpenSSL has found no fault. */
+static rlk_tls_status openssl_no(openssl_session *session, rlk_tls_status status, const char *why)
+{
+    OPENSSL_SAY(session, "%s", why);
+    session->over = true;
+    openssl_forget(session);
+    openssl_forget_errors();
+    return status;
+}
+
 static rlk_tls_status openssl_handshake(void *context)
 {
     openssl_session *session = (openssl_session *)context;
@@ -498,12 +534,11 @@ static rlk_tls_status openssl_handshake(void *context)
     result = SSL_do_handshake(session->ssl);
     if (result != 1)
         return openssl_status(session, result);
-    if (session->tls->pinned && !openssl_pin_matches(session)) {
-        OPENSSL_SAY(session, "server's public key is not the pinned one");
-        session->over = true;
-        openssl_forget(session);
-        return RLK_TLS_REFUSED;
-    }
+    if (!openssl_is_verified(session))
+        return openssl_no(session, RLK_TLS_FAILED, "OpenSSL has no memory to verify a certificate");
+    if (session->tls->pinned && !openssl_pin_matches(session))
+        return openssl_no(session, RLK_TLS_REFUSED, "server's public key is not the pinned one");
+    openssl_forget_errors();
     session->up = true;
     return RLK_TLS_DONE;
 }

@@ -213,7 +213,7 @@ static void test_tls_mbedtls_empty_records_then_the_end(void **state)
     }
 }
 
-/* More of them in a row are an attempt to keep the client busy. */
+/* More of them are an attempt to keep the client busy. */
 static void test_tls_mbedtls_too_many_empty_records(void **state)
 {
     int i;

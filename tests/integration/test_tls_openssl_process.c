@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What OpenSSL takes from its process: the system's settings, and the terminal. Each test uses a
- * child, in which OpenSSL has not run before.
+ * What OpenSSL takes from its process: the system's settings, the terminal, and memory. Each test
+ * uses a child, in which OpenSSL has not run before.
  */
 #define _GNU_SOURCE
 #include "certificates.h"
@@ -12,11 +12,13 @@
 #include "resplock/tls/openssl.h"
 
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- Settings ------------------------------------------------------------------------------ */
@@ -171,11 +173,146 @@ static void test_tls_openssl_asks_for_no_password(void **state)
     close(terminal);
 }
 
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+static bool memory_is_counted; /* while the client is at work */
+static long memory_count;
+static long memory_fails_at;
+
+static void *memory_get(size_t len, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    if (memory_is_counted && ++memory_count == memory_fails_at)
+        return NULL;
+    return len != 0 ? malloc(len) : NULL;
+}
+
+static void *memory_change(void *old, size_t len, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    if (memory_is_counted && ++memory_count == memory_fails_at)
+        return NULL;
+    return realloc(old, len);
+}
+
+static void memory_give(void *old, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(old);
+}
+
+static int stream_ends[2];
+
+static ptrdiff_t stream_send(void *context, const void *bytes, size_t len)
+{
+    ssize_t n = send(stream_ends[0], bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    (void)context;
+    return n >= 0 ? n : RLK_TLS_IO_AGAIN;
+}
+
+static ptrdiff_t stream_receive(void *context, void *room, size_t cap)
+{
+    ssize_t n = recv(stream_ends[0], room, cap, MSG_DONTWAIT);
+
+    (void)context;
+    return n >= 0 ? n : RLK_TLS_IO_AGAIN;
+}
+
+/* What a handshake comes to. The server is in the same thread, and has memory. */
+static rlk_tls_status shake_hands(const rlk_tls *tls, SSL_CTX *peers, const char *name)
+{
+    const rlk_tls_io io = {stream_send, stream_receive, NULL};
+    rlk_tls_status status = RLK_TLS_FAILED;
+    rlk_tls_peer whom;
+    void *session;
+    SSL *peer;
+    int i;
+
+    CHILD_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, stream_ends) == 0);
+    peer = SSL_new(peers);
+    CHILD_CHECK(SSL_set_fd(peer, stream_ends[1]) == 1);
+    memset(&whom, 0, sizeof whom);
+    whom.name = name;
+    memory_count = 0;
+    memory_is_counted = true;
+    session = tls->calls->open(tls);
+    if (session != NULL) {
+        status = tls->calls->begin(session, &io, &whom);
+        if (status == RLK_TLS_DONE)
+            status = RLK_TLS_WANT_READ;
+        for (i = 0; i < 20 && (status == RLK_TLS_WANT_READ || status == RLK_TLS_WANT_WRITE); i++) {
+            status = tls->calls->handshake(session);
+            CHILD_CHECK(ERR_peek_error() == 0);
+            memory_is_counted = false;
+            (void)SSL_accept(peer);
+            ERR_clear_error();
+            memory_is_counted = true;
+        }
+        tls->calls->close(session);
+    }
+    CHILD_CHECK(ERR_peek_error() == 0);
+    memory_is_counted = false;
+    SSL_free(peer);
+    close(stream_ends[0]);
+    close(stream_ends[1]);
+    return status;
+}
+
+/* Without memory at any one place, a certificate for another name is not taken: OpenSSL itself
+ * would take it. Such a want mostly passes, and so is not for good. */
+static void test_tls_openssl_verifies_names_without_memory(void **state)
+{
+    static const certificate_spec spec = {.names = "DNS:localhost"};
+    rlk_tls_config config;
+    certificate cert;
+    pid_t child;
+
+    (void)state;
+    memset(&config, 0, sizeof config);
+    config.ca_file = certificate_authority("ca");
+    certificate_make(&cert, &spec);
+    child = child_fork();
+    if (child == 0) {
+        unsigned refused = 0;
+        rlk_openssl tls;
+        SSL_CTX *peers;
+        long whole;
+
+        CHILD_CHECK(CRYPTO_set_mem_functions(memory_get, memory_change, memory_give) == 1);
+        peers = SSL_CTX_new(TLS_server_method());
+        CHILD_CHECK(SSL_CTX_use_certificate_file(peers, cert.file, SSL_FILETYPE_PEM) == 1);
+        CHILD_CHECK(SSL_CTX_use_PrivateKey_file(peers, cert.key_file, SSL_FILETYPE_PEM) == 1);
+        CHILD_CHECK(rlk_openssl_init(&tls, &config) == RLK_OK);
+        CHILD_CHECK(shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_DONE);
+        CHILD_CHECK(shake_hands(&tls.tls, peers, "wrong.example") == RLK_TLS_REFUSED);
+        whole = memory_count;
+        CHILD_CHECK(whole > 300);
+        /* the certificate comes late in the handshake, whose begin gets a part of the tries */
+        for (memory_fails_at = 1; memory_fails_at <= whole;
+             memory_fails_at += memory_fails_at < whole - 300 ? 29 : 1)
+            CHILD_CHECK(shake_hands(&tls.tls, peers, "wrong.example") >= RLK_TLS_FAILED);
+        CHILD_CHECK(shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_DONE);
+        whole = memory_count;
+        for (memory_fails_at = 1; memory_fails_at <= whole; memory_fails_at += 13)
+            refused += shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_REFUSED;
+        CHILD_CHECK(refused < 5); /* OpenSSL finds other words for some of them */
+        rlk_openssl_close(&tls);
+        SSL_CTX_free(peers);
+        _exit(0);
+    }
+    assert_int_equal(child_exit_code(child), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_tls_openssl_keeps_to_the_systems_least_version),
         support_test(test_tls_openssl_asks_for_no_password),
+        support_test(test_tls_openssl_verifies_names_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
