@@ -3058,7 +3058,7 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * those, nothing below is called by the application. A loop around poll needs rlk_posix_prepare and
  * rlk_posix_service alone: examples/loop.c.
  *
- * Rules for an adapter of your own (adapters/loop.h has what is the same in all):
+ * Rules for an adapter of your own (resplock/adapter.h has what is the same in all):
  * 1. A turn is rlk_posix_service, then events (rlk_client_next_event), then rlk_posix_prepare.
  * After it, each slot (rlk_posix_fd) is compared with what the loop polls. A poller belongs to a
  * slot AND a descriptor. Each attempt to connect has a descriptor of its own, often of the same
@@ -3249,19 +3249,24 @@ static inline void rlki_adapter_closed(rlk_loop *loop)
 }
 
 /*
- * Begins; rlk_adapter_update has the first turn come. 0, or a negative errno: -EBUSY: the
- * client has a loop already; -EINVAL: it is not open, or of the parent of this process, or a
- * pointer is NULL.
+ * Begins; rlk_adapter_update has the first turn come. `size` is that of the whole struct, all of
+ * which is set to zeros first. 0, or a negative errno: -EALREADY: the adapter serves the client
+ * already, and goes on: nothing was changed; -EBUSY: the client has another loop; -EINVAL: it is
+ * not open, or of the parent of this process, or a pointer is NULL.
  */
-static inline int rlk_adapter_start(rlk_adapter *adapter, const rlk_adapter_calls *calls,
-                                    rlk_posix_client *client, rlk_event_hook on_event, void *app)
+static inline int rlk_adapter_start(rlk_adapter *adapter, size_t size,
+                                    const rlk_adapter_calls *calls, rlk_posix_client *client,
+                                    rlk_event_hook on_event, void *app)
 {
     static const rlk_loop_calls loop_calls = {rlki_adapter_changed, rlki_adapter_closing,
                                               rlki_adapter_closed};
     rlk_result result;
     unsigned i;
 
-    memset(adapter, 0, sizeof *adapter);
+    if (rlk_posix_slots(client) > 0 && client->loop == &adapter->loop) {
+        return -EALREADY;
+    }
+    memset(adapter, 0, size);
     adapter->loop.calls = &loop_calls;
     adapter->calls = calls;
     adapter->on_event = on_event;

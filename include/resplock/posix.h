@@ -172,7 +172,7 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * those, nothing below is called by the application. A loop around poll needs rlk_posix_prepare and
  * rlk_posix_service alone: examples/loop.c.
  *
- * Rules for an adapter of your own (adapters/loop.h has what is the same in all):
+ * Rules for an adapter of your own (resplock/adapter.h has what is the same in all):
  * 1. A turn is rlk_posix_service, then events (rlk_client_next_event), then rlk_posix_prepare.
  * After it, each slot (rlk_posix_fd) is compared with what the loop polls. A poller belongs to a
  * slot AND a descriptor. Each attempt to connect has a descriptor of its own, often of the same

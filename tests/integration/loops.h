@@ -371,6 +371,63 @@ static void test_loop_dead_port(void **state)
     side_close(&s);
 }
 
+/* A port whose queue is full: nobody answers a connect. Returns it. The caller closes fds. */
+static int black_hole(int fds[3])
+{
+    struct sockaddr_in address;
+    socklen_t len = (socklen_t)sizeof address;
+    int i;
+
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (i = 0; i < 3; i++)
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fds[0], (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fds[0], 0), 0);
+    assert_int_equal(getsockname(fds[0], (struct sockaddr *)&address, &len), 0);
+    for (i = 1; i < 3; i++) {
+        assert_int_equal(fcntl(fds[i], F_SETFL, O_NONBLOCK), 0);
+        (void)!connect(fds[i], (struct sockaddr *)&address, sizeof address);
+    }
+    return ntohs(address.sin_port);
+}
+
+/* Whatever the client waits for: the loop sleeps. */
+static void test_loop_sleeps_in_trouble(void **state)
+{
+    server *redis = loop_server(true);
+    rlk_posix_options options;
+    char url[64];
+    int hole[3];
+    side s;
+    int i;
+
+    (void)state;
+    memset(&options, 0, sizeof options);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d", black_hole(hole));
+    side_open(&s, url, &options, NULL); /* a connect that nobody answers */
+    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
+    assert_int_equal(rlk_conn_get_state(rlk_client_conn(&s.client->client, 0)),
+                     RLK_CONN_CONNECTING);
+    adapter_free(&s);
+    client_free(&s);
+    for (i = 0; i < 3; i++)
+        close(hole[i]);
+    side_open(&s, server_tcp_url(redis), &options, NULL);
+    loop_until(side_ready(&s));
+    server_pause(redis); /* an answer that does not come */
+    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
+    server_resume(redis);
+    loop_until(s.acquired == 1);
+    server_kill(redis); /* pauses between attempts */
+    assert_result(CALL(rlk_release_start(s.lock)), RLK_PENDING);
+    assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
+    side_close(&s);
+}
+
 /* ---- Names ---- */
 
 /* A name that means another server from the next connect on. */
@@ -755,7 +812,125 @@ static void test_loop_handler_goes_on(void **state)
     side_close(&s);
 }
 
+static side *others[2];
+static int on_others;
+
+/* Ends the other two: their events wait, or have been reported by the loop already. */
+static void close_others(side *s, const rlk_event *event)
+{
+    size_t i;
+
+    (void)s;
+    (void)event;
+    on_others++;
+    for (i = 0; i < COUNT_OF(others); i++) {
+        others[i]->then = NULL;
+        if (i == 0)
+            close_all(others[i], event);
+        stop_it(others[i], event);
+        if (i == 1)
+            close_all(others[i], event);
+    }
+}
+
+/* Clients of one loop, all with events: the handler of one ends the others. */
+static void test_loop_handler_closes_other_clients(void **state)
+{
+    server *redis = loop_server(true);
+    side sides[3];
+    int first;
+    int i;
+
+    (void)state;
+    for (first = 0; first < 3; first++) {
+        static const char *const keys[] = {"a", "b", "c"};
+
+        on_others = 0;
+        for (i = 0; i < 3; i++) {
+            side_open(&sides[i], server_tcp_url(redis), NULL, NULL);
+            (void)rlk_lock_close(sides[i].lock);
+            assert_result(rlk_lock_init(sides[i].lock, &sides[i].client->client, keys[i], NULL),
+                          RLK_OK);
+            loop_until(side_ready(&sides[i]));
+        }
+        others[0] = &sides[(first + 1) % 3];
+        others[1] = &sides[(first + 2) % 3];
+        sides[first].then = close_others;
+        for (i = 0; i < 3; i++)
+            assert_result(CALL(rlk_acquire_start(sides[i].lock, 8000)), RLK_PENDING);
+        loop_until(on_others == 1);
+        sides[first].then = NULL;
+        loop_for(20);
+        for (i = 0; i < 2; i++) {
+            assert_true(others[i]->events <= 1);
+            if (driver->late)
+                loop_until(others[i]->stopped);
+            free(others[i]->adapter);
+        }
+        release(&sides[first]);
+        adapter_free(&sides[first]);
+        client_free(&sides[first]);
+        server_do(redis, "FLUSHALL");
+    }
+    driver->close();
+}
+
 /* ---- Stop and start ---- */
+
+static bool again_stopped;
+
+static void stopped_starts_again(void *app)
+{
+    side *s = (side *)app;
+
+    again_stopped = true;
+    assert_int_equal(driver->start(s->adapter, s->client, side_event, s), 0);
+}
+
+static void start_again(side *s, const rlk_event *event)
+{
+    if (event->type != RLK_EV_ACQUIRED)
+        return;
+    assert_result(rlk_release_start(event->lock), RLK_PENDING);
+    driver->stop(s->adapter, stopped_starts_again);
+    if (!driver->late)
+        stopped_starts_again(s);
+}
+
+/* In the handler, or as early as libuv permits: the same memory. */
+static void test_loop_handler_starts_again(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+    int i;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    s.then = start_again;
+    for (i = 0; i < 5; i++) {
+        again_stopped = false;
+        assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+        loop_until(s.released == i + 1);
+        assert_true(again_stopped);
+    }
+    assert_int_equal(s.events, 10);
+    side_close(&s);
+}
+
+/* Of one that runs: an error, and it goes on. */
+static void test_loop_started_twice(void **state)
+{
+    server *redis = loop_server(true);
+    side s;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    assert_int_equal(driver->start(s.adapter, s.client, side_event, &s), -EALREADY);
+    acquire(&s);
+    assert_int_equal(driver->start(s.adapter, s.client, side_event, &s), -EALREADY);
+    release(&s);
+    side_close(&s);
+}
 
 static void test_loop_stopped_and_started(void **state)
 {
@@ -874,6 +1049,7 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_connections_killed),
         support_test(test_loop_server_suspended),
         support_test(test_loop_dead_port),
+        support_test(test_loop_sleeps_in_trouble),
         support_test(test_loop_name_moved),
         support_test(test_loop_name_answered_late),
         support_test(test_loop_thousand_locks),
@@ -883,6 +1059,9 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_handler_closes_all),
         support_test(test_loop_beside_blocking_calls),
         support_test(test_loop_handler_goes_on),
+        support_test(test_loop_handler_closes_other_clients),
+        support_test(test_loop_handler_starts_again),
+        support_test(test_loop_started_twice),
         support_test(test_loop_stopped_and_started),
         support_test(test_loop_refuses),
         support_test(test_loop_forked_child_closes),

@@ -118,7 +118,8 @@ static void start(void)
     assert_non_null(client);
     assert_result(rlk_posix_open(client, server_url(redis), NULL), RLK_OK);
     assert_result(rlk_lock_init(&lock, &client->client, "key", &config_unwatched), RLK_OK);
-    assert_int_equal(rlk_adapter_start(&loop.adapter, &calls, client, on_event, &loop), 0);
+    assert_int_equal(
+        rlk_adapter_start(&loop.adapter, sizeof loop.adapter, &calls, client, on_event, &loop), 0);
     assert_int_equal(loop.fire_ms, RLK_NEVER);
     rlk_adapter_update(&loop.adapter);
     assert_true(loop.fire_ms <= support_now_ms());

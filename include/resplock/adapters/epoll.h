@@ -132,15 +132,20 @@ static inline void rlki_epoll_close(rlk_epoll *epoll)
 /*
  * Serves the client from the loop until rlk_epoll_stop. `epoll` is the loop's: it reports the
  * adapter with EPOLLIN and data.ptr == adapter. -1: the caller has his loop poll adapter->fd.
- * Events come to on_event, with `app`. 0, or a negative errno: -EBUSY: the client has a loop
- * already; -EINVAL: it is not open, or a pointer is NULL; -EMFILE and others: no descriptor.
+ * Events come to on_event, with `app`. 0, or a negative errno: -EALREADY: the adapter serves the
+ * client already, and goes on; -EBUSY: the client has another loop; -EINVAL: it is not open, or a
+ * pointer is NULL; -EMFILE and others: no descriptor.
  */
 static inline int rlk_epoll_start(rlk_epoll *adapter, int epoll, rlk_posix_client *client,
                                   rlk_event_hook on_event, void *app)
 {
     static const rlk_adapter_calls calls = {rlki_epoll_poll, rlki_epoll_timer};
-    int error = rlk_adapter_start(&adapter->adapter, &calls, client, on_event, app);
+    int error =
+        rlk_adapter_start(&adapter->adapter, sizeof *adapter, &calls, client, on_event, app);
 
+    if (error == -EALREADY) {
+        return error;
+    }
     adapter->fd = -1;
     adapter->timer = -1;
     adapter->outer = epoll;

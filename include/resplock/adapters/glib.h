@@ -87,8 +87,9 @@ static inline gboolean rlki_glib_dispatch(GSource *source, GSourceFunc callback,
 
 /*
  * Serves the client from the context (NULL: the default one) until rlk_glib_stop. Events come to
- * on_event, with `app`. 0, or a negative errno: -EBUSY: the client has a loop already; -EINVAL: it
- * is not open, or a pointer is NULL. The thread that runs the context is the client's.
+ * on_event, with `app`. 0, or a negative errno: -EALREADY: the adapter serves the client already,
+ * and goes on; -EBUSY: the client has another loop; -EINVAL: it is not open, or a pointer is NULL.
+ * The thread that runs the context is the client's.
  */
 static inline int rlk_glib_start(rlk_glib *adapter, GMainContext *context, rlk_posix_client *client,
                                  rlk_event_hook on_event, void *app)
@@ -97,8 +98,7 @@ static inline int rlk_glib_start(rlk_glib *adapter, GMainContext *context, rlk_p
     static GSourceFuncs functions = {NULL, NULL, rlki_glib_dispatch, NULL, NULL, NULL};
     int error;
 
-    memset(adapter, 0, sizeof *adapter);
-    error = rlk_adapter_start(&adapter->adapter, &calls, client, on_event, app);
+    error = rlk_adapter_start(&adapter->adapter, sizeof *adapter, &calls, client, on_event, app);
     if (error != 0) {
         return error;
     }

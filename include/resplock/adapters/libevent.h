@@ -98,8 +98,8 @@ static inline void rlki_libevent_timer(rlk_adapter *adapter, int timeout_ms)
 
 /*
  * Serves the client from the loop until rlk_libevent_stop. Events come to on_event, with `app`. 0,
- * or a negative errno: -EBUSY: the client has a loop already; -EINVAL: it is not open, or a pointer
- * is NULL.
+ * or a negative errno: -EALREADY: the adapter serves the client already, and goes on; -EBUSY: the
+ * client has another loop; -EINVAL: it is not open, or a pointer is NULL.
  */
 static inline int rlk_libevent_start(rlk_libevent *adapter, struct event_base *base,
                                      rlk_posix_client *client, rlk_event_hook on_event, void *app)
@@ -107,16 +107,14 @@ static inline int rlk_libevent_start(rlk_libevent *adapter, struct event_base *b
     static const rlk_adapter_calls calls = {rlki_libevent_poll, rlki_libevent_timer};
     int error;
 
-    memset(adapter, 0, sizeof *adapter);
-    if (base == NULL ||
-        event_assign(&adapter->timer, base, -1, 0, rlki_libevent_fired, adapter) != 0) {
-        return -EINVAL;
-    }
-    adapter->base = base;
-    error = rlk_adapter_start(&adapter->adapter, &calls, client, on_event, app);
+    error = rlk_adapter_start(&adapter->adapter, sizeof *adapter, &calls,
+                              base != NULL ? client : NULL, on_event, app);
     if (error != 0) {
         return error;
     }
+    adapter->base = base;
+    (void)event_assign(&adapter->timer, base, -1, 0, rlki_libevent_fired,
+                       adapter); /* never fails */
     rlk_adapter_update(&adapter->adapter);
     return 0;
 }

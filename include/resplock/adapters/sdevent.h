@@ -109,8 +109,9 @@ static inline void rlki_sdevent_timer(rlk_adapter *adapter, int timeout_ms)
 
 /*
  * Serves the client from the loop until rlk_sdevent_stop. Events come to on_event, with `app`. 0,
- * or a negative errno: -EBUSY: the client has a loop already; -EINVAL: it is not open, or a pointer
- * is NULL; others: of sd_event_add_time.
+ * or a negative errno: -EALREADY: the adapter serves the client already, and goes on; -EBUSY: the
+ * client has another loop; -EINVAL: it is not open, or a pointer is NULL; others: of
+ * sd_event_add_time.
  */
 static inline int rlk_sdevent_start(rlk_sdevent *adapter, sd_event *event, rlk_posix_client *client,
                                     rlk_event_hook on_event, void *app)
@@ -118,15 +119,12 @@ static inline int rlk_sdevent_start(rlk_sdevent *adapter, sd_event *event, rlk_p
     static const rlk_adapter_calls calls = {rlki_sdevent_poll, rlki_sdevent_timer};
     int error;
 
-    memset(adapter, 0, sizeof *adapter);
-    if (event == NULL) {
-        return -EINVAL;
-    }
-    adapter->event = event;
-    error = rlk_adapter_start(&adapter->adapter, &calls, client, on_event, app);
+    error = rlk_adapter_start(&adapter->adapter, sizeof *adapter, &calls,
+                              event != NULL ? client : NULL, on_event, app);
     if (error != 0) {
         return error;
     }
+    adapter->event = event;
     /* an accuracy of 1 us, not 0, which means 250 ms */
     error = sd_event_add_time(event, &adapter->timer, RLKI_SDEVENT_CLOCK, 0, 1, rlki_sdevent_fired,
                               adapter);

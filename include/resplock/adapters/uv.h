@@ -143,8 +143,9 @@ static inline void rlki_uv_timer(rlk_adapter *adapter, int timeout_ms)
 
 /*
  * Serves the client from the loop until rlk_uv_stop. Events come to on_event, with `app`. 0, or a
- * negative errno, which is an error of libuv too: UV_EBUSY: the client has a loop already;
- * UV_EINVAL: it is not open, or a pointer is NULL. After an error libuv has nothing of the adapter.
+ * negative errno, which is an error of libuv too: UV_EALREADY: the adapter serves the client
+ * already, and goes on; UV_EBUSY: the client has another loop; UV_EINVAL: it is not open, or a
+ * pointer is NULL. After the last two libuv has nothing of the adapter.
  * An adapter that was stopped may be started again from on_stopped on.
  */
 static inline int rlk_uv_start(rlk_uv *adapter, uv_loop_t *loop, rlk_posix_client *client,
@@ -153,9 +154,8 @@ static inline int rlk_uv_start(rlk_uv *adapter, uv_loop_t *loop, rlk_posix_clien
     static const rlk_adapter_calls calls = {rlki_uv_poll, rlki_uv_timer};
     int error;
 
-    memset(adapter, 0, sizeof *adapter);
-    error = loop == NULL ? UV_EINVAL
-                         : rlk_adapter_start(&adapter->adapter, &calls, client, on_event, app);
+    error = rlk_adapter_start(&adapter->adapter, sizeof *adapter, &calls,
+                              loop != NULL ? client : NULL, on_event, app);
     if (error != 0) {
         return error;
     }
