@@ -193,9 +193,11 @@ static const loop loops[] = {
     {"sd-event", sdevent_begin, sdevent_turn, sdevent_end},
 };
 
+static int64_t loop_until_end;
+
 #define loop_until(on, condition)                                                                  \
     do {                                                                                           \
-        int64_t loop_until_end = support_now_ms() + scaled(10000);                                 \
+        loop_until_end = support_now_ms() + scaled(10000);                                         \
         while (!(condition)) {                                                                     \
             if (support_now_ms() > loop_until_end)                                                 \
                 support_fail("never came: %s", #condition);                                        \
