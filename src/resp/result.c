@@ -38,10 +38,10 @@ static const result_row result_rows[] = {
      "ones (tx_cap), also for one node"},
     {RLK_E_URL, "E_URL",
      "not a URL that resplock knows: write redis://[[user]:password@]host[:port][/db], "
-     "valkey://... or unix:///path, without quotes or spaces"},
+     "valkey://..., rediss://... for TLS, or unix:///path, without quotes or spaces"},
     {RLK_E_URL_SCHEME, "E_URL_SCHEME",
-     "the URL's scheme is not known: write redis:// or valkey:// for TCP, unix:///path for a "
-     "socket"},
+     "the URL's scheme is not known: write redis:// or valkey:// for TCP, rediss:// for TLS, "
+     "unix:///path for a socket"},
     {RLK_E_URL_TLS, "E_URL_TLS",
      "rediss:// and valkeys:// need a TLS library: with resplock/tls/openssl.h write "
      "rlk_openssl_init(&tls, NULL); and set options.tls = &tls.tls;"},
