@@ -347,7 +347,7 @@ void harness_open(harness *h, unsigned nodes, unsigned clients)
     h->nodes = nodes;
     h->clients = clients;
     h->client = &h->members[0].client;
-    h->now_ms = HARNESS_START;
+    h->now_ms = HARNESS_START + h->offset_ms;
     if (h->random == 0)
         h->random = support_random_seed();
     h->no_entropy = false;

@@ -117,6 +117,7 @@ typedef struct harness_client {
 
 typedef struct harness {
     int64_t now_ms;
+    int64_t offset_ms; /* so long after HARNESS_START its clock begins; to be set before */
     unsigned nodes;
     unsigned clients;
     rlk_client *client; /* the first */
