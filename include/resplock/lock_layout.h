@@ -30,7 +30,7 @@ extern "C" {
 
 /*
  * Times of a client and its locks in 32 bits are milliseconds of a clock of its own, which begins
- * anew every RLKI_CLOCK_UNIT, 4.7 hours. Then all times go back by as much: clock.c. So the least
+ * anew every RLKI_CLOCK_UNIT, 4.7 hours. Then all times go back by as much: epoch.c. So the least
  * number means "past", the greatest "never", and a time that is not further away than
  * RLK_TTL_MAX fits in between.
  */

@@ -611,7 +611,7 @@ static void acquire_end_after(rlk_lock *lock, int64_t wait_ms)
     int64_t units = wait_ms / RLKI_CLOCK_UNIT;
 
     if (units > UINT16_MAX)
-        return; /* centuries */
+        return; /* 34 years: without end */
     lock->later = (uint16_t)(units > ACQUIRE_NEAR ? units - ACQUIRE_NEAR : 0);
     lock->deadline_ms =
         rlki_from_now(lock, (uint32_t)(wait_ms - (int64_t)lock->later * RLKI_CLOCK_UNIT));

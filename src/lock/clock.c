@@ -31,7 +31,7 @@ int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms)
 
     if (time_ms < RLKI_EXPIRED)
         return RLKI_EXPIRED;
-    return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER;
+    return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER - 1;
 }
 
 int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)

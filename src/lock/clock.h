@@ -28,8 +28,8 @@ inline void rlki_client_changing(rlk_client *client)
 /* Returns a time by the caller's clock: RLK_NEVER for RLKI_NEVER. */
 int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
 
-/* Returns a time of the caller's clock by the own one: RLKI_EXPIRED or RLKI_NEVER where that is too
- * far away. */
+/* Returns a time of the caller's clock by the own one. One that is too far away for 32 bits comes
+ * nearer: it is RLKI_EXPIRED, or comes before RLKI_NEVER. */
 int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms);
 
 /* Returns time_ms - duration_ms: RLKI_EXPIRED where that is too long ago; RLKI_NEVER stays. */

@@ -8,10 +8,16 @@ extern inline void rlki_client_advance(rlk_client *client, int64_t clock_ms);
 
 extern inline void rlki_client_now(rlk_client *client);
 
+/* A unit begins where the caller's clock is a multiple of it. */
+static int32_t epoch_now(const rlk_client *client)
+{
+    return (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
+}
+
 void rlki_client_begin_time(rlk_client *client)
 {
     client->clock_ms = client->env.now_ms(client->env.context);
-    client->now_ms = (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
+    client->now_ms = epoch_now(client);
     rlki_timers_init(&client->timers, client->now_ms);
 }
 
@@ -86,14 +92,13 @@ static void epoch_lock(rlk_lock *lock, uint32_t units)
     }
 }
 
-void rlki_client_turn_back(rlk_client *client, int64_t passed_ms)
+void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms)
 {
-    int64_t now_ms = client->now_ms + passed_ms;
-    int64_t units = now_ms / RLKI_CLOCK_UNIT;
-    uint32_t whole = units < (int64_t)UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    uint64_t units = (passed_ms + (uint32_t)client->now_ms) / (uint32_t)RLKI_CLOCK_UNIT;
+    uint32_t whole = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
     rlk_lock *lock;
 
-    client->now_ms = (int32_t)(now_ms & (RLKI_CLOCK_UNIT - 1));
+    client->now_ms = epoch_now(client);
     client->served_ms = rlki_earlier(client->served_ms, epoch_units(whole));
     client->hurried_ms = rlki_earlier(client->hurried_ms, epoch_units(whole));
     rlki_timers_init(&client->timers, client->now_ms);

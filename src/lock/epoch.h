@@ -15,18 +15,19 @@
 
 #include "state.h"
 
-/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT: all times go back. */
-void rlki_client_turn_back(rlk_client *client, int64_t passed_ms);
+/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT, to client->clock_ms: all times go back.
+ */
+void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms);
 
 /* Takes a time of the caller's clock; never goes back. */
 inline void rlki_client_advance(rlk_client *client, int64_t clock_ms)
 {
-    int64_t passed_ms = clock_ms - client->clock_ms;
+    uint64_t passed_ms = (uint64_t)clock_ms - (uint64_t)client->clock_ms;
 
-    if (passed_ms <= 0)
+    if (clock_ms <= client->clock_ms)
         return;
     client->clock_ms = clock_ms;
-    if (passed_ms < RLKI_CLOCK_UNIT - client->now_ms)
+    if (passed_ms < (uint32_t)(RLKI_CLOCK_UNIT - client->now_ms))
         client->now_ms += (int32_t)passed_ms;
     else
         rlki_client_turn_back(client, passed_ms);

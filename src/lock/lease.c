@@ -48,6 +48,11 @@ RLKI_APART_FOR_SIZE int32_t rlki_from_now(const rlk_lock *lock, uint32_t duratio
     return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
 }
 
+int32_t rlki_left(const rlk_lock *lock, int32_t time_ms)
+{
+    return rlki_earlier(time_ms, (uint32_t)lock->client->now_ms);
+}
+
 int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
                               int32_t p_ms)
 {
@@ -146,7 +151,7 @@ void rlki_lease_claim(rlk_lock *lock, int32_t expiry_ms, uint32_t horizon_ms)
 void rlki_lease_ask(rlk_lock *lock, int32_t target_ms)
 {
     lock->as.hold.target_ms = target_ms;
-    lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
+    lock->as.hold.horizon_ms = (uint32_t)target_ms - (uint32_t)lock->client->now_ms;
 }
 
 /* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
@@ -180,7 +185,7 @@ int32_t rlki_lease_renew_at(const rlk_lock *lock)
 bool rlki_lease_gains(const rlk_lock *lock, int32_t target_ms)
 {
     /* > 0: a TTL from now, or beyond the expiry of what is held */
-    uint32_t horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
+    uint32_t horizon_ms = (uint32_t)target_ms - (uint32_t)lock->client->now_ms;
 
     return rlki_earlier(target_ms, rlki_client_drift(lock->client, horizon_ms)) >
            lock->as.hold.valid_ms;

@@ -38,6 +38,9 @@ int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
 /* Returns the time duration_ms after the client's, without overflow. */
 int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
+/* Returns how long it is until a time, without overflow: negative where that is past. */
+int32_t rlki_left(const rlk_lock *lock, int32_t time_ms);
+
 /* ---- One node ---- */
 
 /* Returns until when the lock counts as held on a node: its expiry less drift. */

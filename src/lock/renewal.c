@@ -29,7 +29,7 @@ static void renewal_schedule(rlk_lock *lock, bool anew)
 
     if (lock->state != RLKI_HELD)
         return; /* it waits, perhaps, and has no lease */
-    left_ms = lock->as.hold.valid_ms - now_ms;
+    left_ms = rlki_left(lock, lock->as.hold.valid_ms);
     lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLKI_NEVER;
     if (anew && lock->as.hold.renew_ms <= now_ms)
         lock->as.hold.renew_ms = now_ms + 1 + left_ms / 3;
@@ -49,7 +49,8 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
         renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
         int32_t now_ms = lock->client->now_ms;
-        int32_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        /* for more than one attempt */
+        int32_t half_ms = rlki_left(lock, lock->as.hold.valid_ms) / 2;
         int32_t pause_ms = (int32_t)rlki_lock_pause(lock);
 
         RLKI_COUNT(lock->client, renew_unknown);

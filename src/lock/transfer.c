@@ -56,12 +56,13 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
 
     do { /* one at least, as in rlki_lease_expiry */
         const rlk_node_lock *node = &lock->nodes[i];
-        bool moves = transfer_moves(lock, node);
 
-        until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
+        until_ms[i] = RLKI_EXPIRED;
+        if (!transfer_moves(lock, node))
+            continue;
+        until_ms[i] = rlki_node_until(client, node);
         lease->node_until_ms[i] = rlki_client_clock_of(client, until_ms[i]);
-        if (moves)
-            lease->present |= UINT32_C(1) << i;
+        lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
     valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
     if (valid_ms > lock->as.hold.valid_ms)
@@ -183,7 +184,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     (void)rlki_queue_hold(lock);
     rlki_lease_validate(lock);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               lock->as.hold.valid_ms - lock->client->now_ms);
+               rlki_left(lock, lock->as.hold.valid_ms));
     rlki_renewal_schedule(lock, true);
     rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;

@@ -22,6 +22,7 @@
  */
 #include "turn.h"
 #include "clock.h"
+#include "lease.h"
 
 #define TURN_MS          48 /* of a turn, and */
 #define TURN_ATTEMPTS    16 /* ... this number of times what an attempt takes */
@@ -113,7 +114,7 @@ static bool turn_is_over(const rlk_lock *lock)
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
-    int32_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    int32_t left_ms = rlki_left(lock, lock->deadline_ms) / 2;
     uint32_t pause_ms;
 
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))

@@ -39,6 +39,19 @@ static void holds(rlk_lock *lock, int64_t ttl_ms)
     harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
 }
 
+/* The same, with renewals in the background. */
+static void holds_and_renews(rlk_lock *lock)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+
+    config.ttl_ms = 30000;
+    config.auto_renew = true;
+    assert_result(rlk_lock_init(lock, h.client, HARNESS_KEY, &config), RLK_OK);
+    assert_result(rlk_acquire_start(lock, RLK_TRY), RLK_PENDING);
+    harness_run(&h);
+    harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+}
+
 /* The process wakes so long after. */
 static void sleeps_for(int64_t ms)
 {
@@ -164,8 +177,8 @@ static void test_epoch_a_long_wait_ends_in_time(void **state)
     }
 }
 
-/* Longer than the units have bits: without end. */
-static void test_epoch_a_wait_of_centuries_does_not_end(void **state)
+/* Longer than the units have bits, 34 years: without end. */
+static void test_epoch_a_wait_of_a_lifetime_does_not_end(void **state)
 {
     rlk_lock lock;
 
@@ -180,24 +193,85 @@ static void test_epoch_a_wait_of_centuries_does_not_end(void **state)
     assert_result(rlk_cancel(&lock), RLK_OK);
 }
 
-/* A lease that another lock took, and hands over after a sleep. */
+/* A lease that another lock took, and hands over after a sleep; to a lock that renews, too. */
 static void test_epoch_an_old_lease_is_not_attached(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, 2 * COUNT_OF(sleeps)); i++) {
+        rlk_lock lock;
+        rlk_lease lease;
+        bool renews = i >= COUNT_OF(sleeps);
+
+        harness_start_automatic(&h, 1);
+        if (renews)
+            holds_and_renews(&lock);
+        else
+            holds(&lock, 30000);
+        assert_result(rlk_lock_detach(&lock, &lease), RLK_OK);
+        assert_int_equal(lease.until_ms, HARNESS_START + 30000 - 303);
+        sleeps_for(sleeps[i % COUNT_OF(sleeps)]);
+        assert_result(rlk_lock_attach(&lock, &lease), RLK_LOST);
+        assert_false(rlk_is_held(&lock));
+    }
+}
+
+/* The stream ends while a renewal is under way, and a sleep with it: that is the first that the
+ * client learns of the time. */
+static void test_epoch_a_renewal_ends_in_any_sleep(void **state)
 {
     size_t i;
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(sleeps)); i++) {
         rlk_lock lock;
-        rlk_lease lease;
 
         harness_start_automatic(&h, 1);
-        holds(&lock, 30000);
-        assert_result(rlk_lock_detach(&lock, &lease), RLK_OK);
-        assert_int_equal(lease.until_ms, HARNESS_START + 30000 - 303);
-        sleeps_for(sleeps[i]);
-        assert_result(rlk_lock_attach(&lock, &lease), RLK_LOST);
+        holds_and_renews(&lock);
+        h.servers[0].automatic = false;
+        harness_advance(&h, 10000);
+        (void)harness_expect(&h, 0, HARNESS_RAISE);
+        h.now_ms += sleeps[i];
+        harness_cut(&h, 0);
         assert_false(rlk_is_held(&lock));
+        harness_advance(&h, 0);
+        assert_true(rlk_valid_until_ms(&lock) == INT64_MIN);
     }
+}
+
+/* Whatever numbers a clock has, and where it can't be read any more. */
+static void test_epoch_a_clock_of_any_numbers(void **state)
+{
+    static const int64_t offsets[] = {INT64_MIN,      INT64_MIN + 1 + RLKI_CLOCK_UNIT,
+                                      INT64_MIN / 2,  -HARNESS_START - 1,
+                                      -HARNESS_START, RLK_NO_CLOCK_MS - HARNESS_START - 31001};
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, 2 * COUNT_OF(offsets)); i++) {
+        rlk_lock lock;
+        rlk_lease lease;
+        int64_t until_ms;
+        bool fails = i >= COUNT_OF(offsets);
+
+        h.offset_ms = offsets[i % COUNT_OF(offsets)];
+        harness_start_automatic(&h, RLK_MAX_NODES >= 3 ? 3 : 1);
+        if (RLK_MAX_NODES >= 3)
+            h.servers[2].automatic = false; /* what it has does not move */
+        holds(&lock, 30000);
+        assert_int_equal(rlk_valid_until_ms(&lock), h.now_ms + 30000 - 303);
+        harness_advance(&h, 1000);
+        assert_result(rlk_lock_detach(&lock, &lease), RLK_OK);
+        assert_result(rlk_lock_attach(&lock, &lease), RLK_OK);
+        until_ms = rlk_valid_until_ms(&lock); /* or a few milliseconds less */
+        assert_in_range(until_ms - h.now_ms, 29000 - 303 - 10, 29000 - 303);
+        h.now_ms = fails ? RLK_NO_CLOCK_MS : until_ms;
+        assert_false(rlk_is_held(&lock));
+        sleeps_for(0);
+        harness_expect_event(&h, RLK_EV_LOST, RLK_LOST);
+    }
+    h.offset_ms = 0;
 }
 
 static void test_epoch_times_of_both_clocks(void **state)
@@ -215,8 +289,9 @@ static void test_epoch_times_of_both_clocks(void **state)
         assert_int_equal(time_ms, clock_ms < INT32_MIN ? RLKI_EXPIRED : clock_ms);
         assert_int_equal(rlki_client_clock_of(h.client, time_ms), time_ms);
     }
-    assert_int_equal(rlki_client_time_of(h.client, INT32_MAX), RLKI_NEVER);
-    assert_int_equal(rlki_client_time_of(h.client, RLK_NEVER), RLKI_NEVER);
+    /* a time, however far, is never "never": no lease is without an end */
+    assert_int_equal(rlki_client_time_of(h.client, INT32_MAX), RLKI_NEVER - 1);
+    assert_int_equal(rlki_client_time_of(h.client, RLK_NEVER), RLKI_NEVER - 1);
     assert_int_equal(rlki_client_clock_of(h.client, RLKI_NEVER), RLK_NEVER);
 }
 
@@ -227,8 +302,10 @@ int main(void)
         cmocka_unit_test(test_epoch_a_late_answer_counts_from_its_sending),
         cmocka_unit_test(test_epoch_a_long_lease_stays),
         cmocka_unit_test(test_epoch_a_long_wait_ends_in_time),
-        cmocka_unit_test(test_epoch_a_wait_of_centuries_does_not_end),
+        cmocka_unit_test(test_epoch_a_wait_of_a_lifetime_does_not_end),
         cmocka_unit_test(test_epoch_an_old_lease_is_not_attached),
+        cmocka_unit_test(test_epoch_a_renewal_ends_in_any_sleep),
+        cmocka_unit_test(test_epoch_a_clock_of_any_numbers),
         cmocka_unit_test(test_epoch_times_of_both_clocks),
     };
 
