@@ -1539,7 +1539,7 @@ extern "C" {
 
 /*
  * Times of a client and its locks in 32 bits are milliseconds of a clock of its own, which begins
- * anew every RLKI_CLOCK_UNIT, 4.7 hours. Then all times go back by as much: clock.c. So the least
+ * anew every RLKI_CLOCK_UNIT, 4.7 hours. Then all times go back by as much: epoch.c. So the least
  * number means "past", the greatest "never", and a time that is not further away than
  * RLK_TTL_MAX fits in between.
  */
@@ -8902,6 +8902,9 @@ RLKI_API int32_t rlki_later(int32_t time_ms, int32_t duration_ms);
 /* Returns the time duration_ms after the client's, without overflow. */
 RLKI_API int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms);
 
+/* Returns how long it is until a time, without overflow: negative where that is past. */
+RLKI_API int32_t rlki_left(const rlk_lock *lock, int32_t time_ms);
+
 /* ---- One node ---- */
 
 /* Returns until when the lock counts as held on a node: its expiry less drift. */
@@ -8989,8 +8992,8 @@ RLKI_API inline void rlki_client_changing(rlk_client *client)
 /* Returns a time by the caller's clock: RLK_NEVER for RLKI_NEVER. */
 RLKI_API int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
 
-/* Returns a time of the caller's clock by the own one: RLKI_EXPIRED or RLKI_NEVER where that is too
- * far away. */
+/* Returns a time of the caller's clock by the own one. One that is too far away for 32 bits comes
+ * nearer: it is RLKI_EXPIRED, or comes before RLKI_NEVER. */
 RLKI_API int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms);
 
 /* Returns time_ms - duration_ms: RLKI_EXPIRED where that is too long ago; RLKI_NEVER stays. */
@@ -9068,7 +9071,7 @@ int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms)
 
     if (time_ms < RLKI_EXPIRED)
         return RLKI_EXPIRED;
-    return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER;
+    return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER - 1;
 }
 
 int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)
@@ -9146,6 +9149,11 @@ RLKI_APART_FOR_SIZE int32_t rlki_later(int32_t time_ms, int32_t duration_ms)
 RLKI_APART_FOR_SIZE int32_t rlki_from_now(const rlk_lock *lock, uint32_t duration_ms)
 {
     return rlki_later(lock->client->now_ms, (int32_t)duration_ms);
+}
+
+int32_t rlki_left(const rlk_lock *lock, int32_t time_ms)
+{
+    return rlki_earlier(time_ms, (uint32_t)lock->client->now_ms);
 }
 
 int32_t rlki_confirmed_expiry(int32_t known_ms, bool same_stream, int32_t t0_ms, int32_t now_ms,
@@ -9246,7 +9254,7 @@ void rlki_lease_claim(rlk_lock *lock, int32_t expiry_ms, uint32_t horizon_ms)
 void rlki_lease_ask(rlk_lock *lock, int32_t target_ms)
 {
     lock->as.hold.target_ms = target_ms;
-    lock->as.hold.horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
+    lock->as.hold.horizon_ms = (uint32_t)target_ms - (uint32_t)lock->client->now_ms;
 }
 
 /* The claim cuts nothing off: extends that no quorum answered lengthen the lease all the same. */
@@ -9280,7 +9288,7 @@ int32_t rlki_lease_renew_at(const rlk_lock *lock)
 bool rlki_lease_gains(const rlk_lock *lock, int32_t target_ms)
 {
     /* > 0: a TTL from now, or beyond the expiry of what is held */
-    uint32_t horizon_ms = (uint32_t)(target_ms - lock->client->now_ms);
+    uint32_t horizon_ms = (uint32_t)target_ms - (uint32_t)lock->client->now_ms;
 
     return rlki_earlier(target_ms, rlki_client_drift(lock->client, horizon_ms)) >
            lock->as.hold.valid_ms;
@@ -11152,7 +11160,7 @@ static bool turn_is_over(const rlk_lock *lock)
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
-    int32_t left_ms = (lock->deadline_ms - lock->client->now_ms) / 2;
+    int32_t left_ms = rlki_left(lock, lock->deadline_ms) / 2;
     uint32_t pause_ms;
 
     if (!rlki_turn_contended(lock) || !turn_is_over(lock))
@@ -12745,7 +12753,7 @@ static void acquire_end_after(rlk_lock *lock, int64_t wait_ms)
     int64_t units = wait_ms / RLKI_CLOCK_UNIT;
 
     if (units > UINT16_MAX)
-        return; /* centuries */
+        return; /* 34 years: without end */
     lock->later = (uint16_t)(units > ACQUIRE_NEAR ? units - ACQUIRE_NEAR : 0);
     lock->deadline_ms =
         rlki_from_now(lock, (uint32_t)(wait_ms - (int64_t)lock->later * RLKI_CLOCK_UNIT));
@@ -13816,18 +13824,19 @@ RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
 #ifndef RLKI_LOCK_EPOCH_H
 #define RLKI_LOCK_EPOCH_H
 
-/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT: all times go back. */
-RLKI_API void rlki_client_turn_back(rlk_client *client, int64_t passed_ms);
+/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT, to client->clock_ms: all times go back.
+ */
+RLKI_API void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms);
 
 /* Takes a time of the caller's clock; never goes back. */
 RLKI_API inline void rlki_client_advance(rlk_client *client, int64_t clock_ms)
 {
-    int64_t passed_ms = clock_ms - client->clock_ms;
+    uint64_t passed_ms = (uint64_t)clock_ms - (uint64_t)client->clock_ms;
 
-    if (passed_ms <= 0)
+    if (clock_ms <= client->clock_ms)
         return;
     client->clock_ms = clock_ms;
-    if (passed_ms < RLKI_CLOCK_UNIT - client->now_ms)
+    if (passed_ms < (uint32_t)(RLKI_CLOCK_UNIT - client->now_ms))
         client->now_ms += (int32_t)passed_ms;
     else
         rlki_client_turn_back(client, passed_ms);
@@ -14023,10 +14032,16 @@ extern inline void rlki_client_advance(rlk_client *client, int64_t clock_ms);
 
 extern inline void rlki_client_now(rlk_client *client);
 
+/* A unit begins where the caller's clock is a multiple of it. */
+static int32_t epoch_now(const rlk_client *client)
+{
+    return (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
+}
+
 void rlki_client_begin_time(rlk_client *client)
 {
     client->clock_ms = client->env.now_ms(client->env.context);
-    client->now_ms = (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
+    client->now_ms = epoch_now(client);
     rlki_timers_init(&client->timers, client->now_ms);
 }
 
@@ -14101,14 +14116,13 @@ static void epoch_lock(rlk_lock *lock, uint32_t units)
     }
 }
 
-void rlki_client_turn_back(rlk_client *client, int64_t passed_ms)
+void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms)
 {
-    int64_t now_ms = client->now_ms + passed_ms;
-    int64_t units = now_ms / RLKI_CLOCK_UNIT;
-    uint32_t whole = units < (int64_t)UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    uint64_t units = (passed_ms + (uint32_t)client->now_ms) / (uint32_t)RLKI_CLOCK_UNIT;
+    uint32_t whole = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
     rlk_lock *lock;
 
-    client->now_ms = (int32_t)(now_ms & (RLKI_CLOCK_UNIT - 1));
+    client->now_ms = epoch_now(client);
     client->served_ms = rlki_earlier(client->served_ms, epoch_units(whole));
     client->hurried_ms = rlki_earlier(client->hurried_ms, epoch_units(whole));
     rlki_timers_init(&client->timers, client->now_ms);
@@ -15432,7 +15446,7 @@ static void renewal_schedule(rlk_lock *lock, bool anew)
 
     if (lock->state != RLKI_HELD)
         return; /* it waits, perhaps, and has no lease */
-    left_ms = lock->as.hold.valid_ms - now_ms;
+    left_ms = rlki_left(lock, lock->as.hold.valid_ms);
     lock->as.hold.renew_ms = rlki_lock_renews(lock) ? rlki_lease_renew_at(lock) : RLKI_NEVER;
     if (anew && lock->as.hold.renew_ms <= now_ms)
         lock->as.hold.renew_ms = now_ms + 1 + left_ms / 3;
@@ -15452,7 +15466,8 @@ static void renewal_ended(rlk_lock *lock, rlk_result result)
         renewal_schedule(lock, true);
     } else if (lock->state == RLKI_HELD) {
         int32_t now_ms = lock->client->now_ms;
-        int32_t half_ms = (lock->as.hold.valid_ms - now_ms) / 2; /* for more than one attempt */
+        /* for more than one attempt */
+        int32_t half_ms = rlki_left(lock, lock->as.hold.valid_ms) / 2;
         int32_t pause_ms = (int32_t)rlki_lock_pause(lock);
 
         RLKI_COUNT(lock->client, renew_unknown);
@@ -16547,12 +16562,13 @@ static bool transfer_fill(const rlk_lock *lock, rlk_lease *lease)
 
     do { /* one at least, as in rlki_lease_expiry */
         const rlk_node_lock *node = &lock->nodes[i];
-        bool moves = transfer_moves(lock, node);
 
-        until_ms[i] = moves ? rlki_node_until(client, node) : RLKI_EXPIRED;
+        until_ms[i] = RLKI_EXPIRED;
+        if (!transfer_moves(lock, node))
+            continue;
+        until_ms[i] = rlki_node_until(client, node);
         lease->node_until_ms[i] = rlki_client_clock_of(client, until_ms[i]);
-        if (moves)
-            lease->present |= UINT32_C(1) << i;
+        lease->present |= UINT32_C(1) << i;
     } while (++i < rlki_nodes(client));
     valid_ms = rlki_quorum_value(until_ms, rlki_nodes(client), rlki_needed(client));
     if (valid_ms > lock->as.hold.valid_ms)
@@ -16674,7 +16690,7 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
     (void)rlki_queue_hold(lock);
     rlki_lease_validate(lock);
     RLKI_TRACE(lock, RLK_TRACE_STATE, -1, RLKI_WORD("HELD"),
-               lock->as.hold.valid_ms - lock->client->now_ms);
+               rlki_left(lock, lock->as.hold.valid_ms));
     rlki_renewal_schedule(lock, true);
     rlki_machine_run(lock); /* lost, if it is over */
     return lock->state == RLKI_HELD ? RLK_OK : RLK_LOST;
