@@ -960,6 +960,27 @@ static void test_loop_stopped_and_started(void **state)
     side_close(&s);
 }
 
+/* The loop has nothing of it, though its descriptors are open. */
+static void test_loop_client_closed_alone(void **state)
+{
+    server *redis = loop_server(true);
+    int fd;
+    side s;
+
+    (void)state;
+    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    acquire(&s);
+    fd = rlk_socket_fd(&s.client->node.socket);
+    rlk_client_close(&s.client->client);
+    adapter_free(&s);
+    client_free(&s);
+    server_kill(redis); /* readable now */
+    loop_for(50);
+    assert_int_equal(s.events, 1);
+    close(fd);
+    driver->close();
+}
+
 static void test_loop_refuses(void **state)
 {
     void *adapter = malloc(driver->size);
@@ -1063,6 +1084,7 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_handler_starts_again),
         support_test(test_loop_started_twice),
         support_test(test_loop_stopped_and_started),
+        support_test(test_loop_client_closed_alone),
         support_test(test_loop_refuses),
         support_test(test_loop_forked_child_closes),
         support_test(test_loop_forked_child_keeps_copies),

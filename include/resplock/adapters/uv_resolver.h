@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * resplock/adapters/uv_resolver.h: names of hosts by libuv's uv_getaddrinfo, for a client in a
- * libuv loop (resplock/adapters/uv.h). Optional: not part of the library. This header is all of it;
- * needs libuv 1.
+ * libuv loop (resplock/adapters/uv.h). Optional: not part of the library. Compile
+ * src/adapters/uv_resolver.c with the program, or link to resplock::uv_resolver; needs libuv 1.
  *
  *     rlk_uv_resolver names;
  *     rlk_uv_resolver_init(&names, loop);
