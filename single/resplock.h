@@ -3228,6 +3228,16 @@ static inline void rlki_adapter_end(rlk_adapter *adapter)
     }
 }
 
+/* Ends the work for a client that is of a parent, or was closed by rlk_client_close alone. What the
+ * loop polls of a parent is the parent's. */
+static inline void rlki_adapter_abandon(rlk_adapter *adapter)
+{
+    rlk_posix_close(adapter->client); /* has it end, or does nothing */
+    if (adapter->client != NULL) {
+        rlki_adapter_end(adapter);
+    }
+}
+
 static inline void rlki_adapter_changed(rlk_loop *loop)
 {
     rlk_adapter *adapter = (rlk_adapter *)(void *)loop; /* its first member */
@@ -3348,10 +3358,7 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
     }
     adapter->ended = &ended;
     if (rlk_posix_service(client, adapter->polled, RLK_MAX_FDS) != RLK_OK) {
-        rlk_posix_close(client); /* of a parent: what the loop polls is the parent's */
-        if (!ended) {            /* closed already, by rlk_client_close alone */
-            rlki_adapter_end(adapter);
-        }
+        rlki_adapter_abandon(adapter);
         return;
     }
     for (i = 0; i < RLK_MAX_FDS; i++) {
@@ -3380,15 +3387,13 @@ static inline void rlk_adapter_update(rlk_adapter *adapter)
  * they are. In a forked child it closes the client. Harmless after a stop, and after the client. */
 static inline void rlk_adapter_stop(rlk_adapter *adapter)
 {
-    rlk_posix_client *client = adapter->client;
-
-    if (client == NULL) {
+    if (adapter->client == NULL) {
         return;
     }
-    if (rlk_posix_set_loop(client, NULL) == RLK_OK) {
+    if (rlk_posix_set_loop(adapter->client, NULL) == RLK_OK) {
         rlki_adapter_end(adapter);
     } else {
-        rlk_posix_close(client);
+        rlki_adapter_abandon(adapter);
     }
 }
 

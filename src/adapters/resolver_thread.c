@@ -8,11 +8,12 @@
  * | close                        | close          | close v                             v v v freed
  * ABANDONED --- it returned ---> freed by           freed the thread
  *
- * A lookup is a piece of heap memory, and so is the pool, which goes with the last thread or with
- * the resolver, whichever is later: a thread that hangs touches nothing else. Everything that two
- * threads touch is under the pool's mutex, which is held for nothing that waits. A pipe makes the
- * lookup's descriptor readable; the thread writes to it under the mutex, and close closes both ends
- * under it, so that a number of a descriptor is never written to after it belongs to somebody else.
+ * A lookup is a piece of heap memory, and so is the pool, which goes with the last thread, the last
+ * lookup or the resolver, whichever is latest: a thread that hangs touches nothing else. Everything
+ * that two threads touch is under the pool's mutex, which is held for nothing that waits. A pipe
+ * makes the lookup's descriptor readable; the thread writes to it under the mutex, and close closes
+ * both ends under it, so that a number of a descriptor is never written to after it belongs to
+ * somebody else.
  */
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1
@@ -46,6 +47,7 @@ typedef struct rlk_resolver_thread_pool thread_pool;
 typedef struct thread_job {
     struct thread_job *next; /* in the queue */
     thread_pool *pool;
+    pid_t pid; /* of the process that asked */
     struct addrinfo *found;
     int state;
     int error; /* of getaddrinfo */
@@ -59,7 +61,7 @@ struct rlk_resolver_thread_pool {
     thread_job *first;
     thread_job **last; /* link of the next one */
     unsigned threads;
-    unsigned owners; /* threads, and the resolver */
+    unsigned owners; /* threads, lookups that are not closed, and the resolver */
     pid_t pid;       /* of the process that has the threads */
 };
 
@@ -204,6 +206,7 @@ static thread_job *thread_new(thread_pool *pool, const char *host)
     memset(job, 0, sizeof *job);
     memcpy(job->host, host, len);
     job->pool = pool;
+    job->pid = pool->pid;
     if (!thread_pipe(job->ends)) {
         int error = errno;
 
@@ -245,6 +248,7 @@ static int thread_hand_over(thread_pool *pool, thread_job *job)
     }
     if (pool->threads > 0) { /* also if there is none more */
         thread_enqueue(pool, job);
+        pool->owners++;
         error = 0;
     }
     (void)pthread_mutex_unlock(&pool->mutex);
@@ -261,7 +265,7 @@ static void thread_start(rlk_resolver *resolver, rlk_lookup *lookup, const char 
     (void)port;
     (void)now_ms;
     if (pool == NULL) {
-        rlk_lookup_done(lookup, ENOMEM, "no memory for the resolver");
+        rlk_lookup_done(lookup, 0, "the resolver is closed, or has no memory");
         return;
     }
     if (pool->pid != getpid()) {
@@ -313,7 +317,7 @@ static void thread_close(rlk_lookup *lookup)
         return;
     }
     pool = job->pool;
-    if (pool->pid != getpid()) { /* no thread is here, but one may have had the mutex */
+    if (job->pid != getpid()) { /* no thread is here, but one may have had the mutex */
         thread_close_pipe(job);
         thread_free(job);
         return;
@@ -327,7 +331,7 @@ static void thread_close(rlk_lookup *lookup)
     if (!free_it) {
         job->state = THREAD_ABANDONED;
     }
-    (void)pthread_mutex_unlock(&pool->mutex);
+    thread_leave(pool);
     if (free_it) {
         thread_free(job);
     }

@@ -390,6 +390,27 @@ static void test_resolver_thread_of_a_child(void **state)
     kind->end();
 }
 
+/* The other order than the header's: what lookups need stays until they are closed. */
+static void test_resolver_thread_closed_before_its_clients(void **state)
+{
+    int64_t end = support_now_ms() + scaled(10000);
+
+    (void)state;
+    setup();
+    kind = &kinds[0];
+    resolver_open();
+    hang(&one, 60000);
+    zone_release(); /* with an error */
+    wait_until(zone_hanging() == 0);
+    support_sleep_ms(20); /* until the thread has ended */
+    kind->end();
+    while (strstr(rlk_lock_error(&one.lock), "the resolver is closed, or has no memory") == NULL) {
+        assert_true(support_now_ms() < end);
+        user_turn(&one); /* the answer that waited; then the next attempt */
+    }
+    user_close(&one);
+}
+
 /* Makes a child in which no descriptor can be opened. */
 static void child_without_descriptors(void)
 {
@@ -490,6 +511,7 @@ int main(void)
         support_test(test_fault_135_forked_child_leaves_the_lookup_alone),
         support_test(test_resolver_in_blocking_calls_ends_in_time),
         support_test(test_resolver_thread_of_a_child),
+        support_test(test_resolver_thread_closed_before_its_clients),
         support_test(test_resolver_thread_without_resources),
         support_test(test_fault_135_all_threads_hang),
     };

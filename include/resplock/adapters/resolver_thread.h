@@ -48,13 +48,14 @@ typedef struct rlk_resolver_thread {
 } rlk_resolver_thread;
 
 /* Makes a resolver, which must not be moved while a client uses it. Starts no thread. Without
- * memory it fails later: each name that it is asked for, with ENOMEM. */
+ * memory it fails later: each name that it is asked for. */
 void rlk_resolver_thread_init(rlk_resolver_thread *names);
 
 /*
- * Ends it, after the clients that use it are closed. Waits for no thread. In a forked child it
- * leaves everything to the parent; a child that resolves names makes one of its own, because the
- * parent's threads are not in the child. Harmless if it is closed already.
+ * Ends it. A client that still uses it is answered with an error, and needs `names` until it is
+ * closed. Waits for no thread. In a forked child it leaves everything to the parent; a child that
+ * resolves names makes one of its own, because the parent's threads are not in the child. Harmless
+ * if it is closed already.
  */
 void rlk_resolver_thread_close(rlk_resolver_thread *names);
 
