@@ -17590,14 +17590,16 @@ static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
 static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
 {
     unsigned flags = sock->tls.flags;
+    bool reads = readable || (flags & RLKI_TLS_MORE) != 0 ||
+                 (writeable && (flags & RLKI_TLS_WANTS_WRITE) != 0);
+    bool writes =
+        !sock->blocked || writeable || (reads && (flags & RLKI_TLS_WRITE_WANTS_READ) != 0);
     rlk_tls_status status = RLK_TLS_DONE;
 
-    if (readable || (flags & RLKI_TLS_MORE) != 0 ||
-        (writeable && (flags & RLKI_TLS_WANTS_WRITE) != 0)) {
+    if (reads) {
         status = tls_receive(sock, now_ms);
     }
-    if (!rlki_tls_goes_on(status) ||
-        (sock->blocked && !writeable && !(readable && (flags & RLKI_TLS_WRITE_WANTS_READ) != 0))) {
+    if (!rlki_tls_goes_on(status) || !writes) {
         return status;
     }
     status = tls_send(sock, now_ms);

@@ -439,6 +439,41 @@ static void test_socket_tls_write_waits(void **state)
     tls_end(&c, &server);
 }
 
+/* A write waits for bytes that TLS has already: the descriptor won't show them. */
+static void test_socket_tls_write_waits_for_pending_bytes(void **state)
+{
+    char text[100];
+    peer server;
+    client c;
+    echo first;
+    echo second;
+    unsigned writes;
+
+    (void)state;
+    tls_start(&c, &server);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    client_submit(&c, &first, text);
+    client_service(&c, 0);
+    wait_until(peer_read(&server) && server.input_len > sizeof text);
+    peer_turn(&server);
+    wait_until((client_poll(&c, 0) & POLLIN) != 0);
+
+    fake.hoards = true;
+    fake.write = "r";
+    writes = fake.writes;
+    client_submit(&c, &second, "second");
+    client_service(&c, POLLIN); /* reads some of them, and then writes */
+    assert_int_equal(fake.writes, writes + 1);
+    assert_int_equal(first.replies, 0);
+    assert_int_equal(rlk_socket_deadline(&c.sock), 0);
+    client_service(&c, 0);
+    assert_int_equal(fake.writes, writes + 2);
+    client_until(&c, second.replies == 1);
+    assert_true(first.good && second.good);
+    tls_end(&c, &server);
+}
+
 /* Fault 33: byte by byte, in both directions. */
 static void test_socket_tls_resumes_partial_writes_and_reads(void **state)
 {
@@ -845,6 +880,7 @@ int main(void)
         socket_test(test_socket_tls_is_not_for_unix_sockets),
         socket_test(test_socket_tls_read_wants_to_write),
         socket_test(test_socket_tls_write_waits),
+        socket_test(test_socket_tls_write_waits_for_pending_bytes),
         socket_test(test_socket_tls_resumes_partial_writes_and_reads),
         socket_test(test_socket_tls_pending_bytes_are_due_at_once),
         socket_test(test_socket_tls_closes_when_asked_to),
