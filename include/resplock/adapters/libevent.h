@@ -8,7 +8,8 @@
  *
  * event_base_dispatch goes on until rlk_libevent_stop: a client keeps its connections. The structs
  * of libevent's events are in the adapter, so it is compiled with the headers of the libevent that
- * it runs with.
+ * it runs with. A program that forks must not use a base with EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST,
+ * which takes descriptors off epoll after they are closed.
  */
 #ifndef RESPLOCK_ADAPTERS_LIBEVENT_H
 #define RESPLOCK_ADAPTERS_LIBEVENT_H
