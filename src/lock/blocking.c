@@ -67,7 +67,8 @@ static bool blocking_report(rlk_lock *lock)
 
 /* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
  */
-static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
+static RLKI_INTO_CALLERS bool blocking_turn(rlk_lock *lock, const rlki_operation *op,
+                                            bool *cancelled)
 {
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlki_client_deadline(client));
@@ -88,7 +89,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
     return blocking_report(lock);
 }
 
-static rlk_result blocking_wait(rlk_lock *lock)
+static RLKI_INTO_CALLERS rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
     const rlki_operation *op = lock->op;
@@ -113,7 +114,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
 #define BLOCKING_IDLE_MS 1000
 
 /* Before starting: without a way to wait nothing is started. `serves`: reads in any case. */
-static rlk_result blocking_enter(rlk_lock *lock, bool serves)
+static RLKI_INTO_CALLERS rlk_result blocking_enter(rlk_lock *lock, bool serves)
 {
     rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;

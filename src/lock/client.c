@@ -45,9 +45,7 @@ static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *reques
 static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
                          const rlk_reply *reply, unsigned left)
 {
-    rlk_client *client = (rlk_client *)context;
-
-    rlki_client_advance(client, rlki_conn_now(conn));
+    (void)context;
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
 }
 

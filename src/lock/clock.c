@@ -14,34 +14,18 @@ rlk_result rlki_client_enter(const rlk_client *client)
 
 extern inline void rlki_client_changing(rlk_client *client);
 
-/* By how much the own clock is behind the caller's. */
-static int64_t clock_begin(const rlk_client *client)
-{
-    return client->clock_ms - client->now_ms;
-}
-
-int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms)
-{
-    return time_ms == RLKI_NEVER ? RLK_NEVER : clock_begin(client) + time_ms;
-}
+extern inline int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
 
 int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms)
 {
-    int64_t time_ms = clock_ms - clock_begin(client);
+    int64_t time_ms = clock_ms - (client->clock_ms - client->now_ms);
 
     if (time_ms < RLKI_EXPIRED)
         return RLKI_EXPIRED;
     return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER - 1;
 }
 
-int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)
-{
-    uint32_t left_ms = (uint32_t)time_ms - (uint32_t)RLKI_EXPIRED;
-
-    if (time_ms == RLKI_NEVER)
-        return RLKI_NEVER;
-    return left_ms < duration_ms ? RLKI_EXPIRED : (int32_t)((int64_t)time_ms - duration_ms);
-}
+extern inline int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms);
 
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
 {

@@ -26,14 +26,24 @@ inline void rlki_client_changing(rlk_client *client)
 }
 
 /* Returns a time by the caller's clock: RLK_NEVER for RLKI_NEVER. */
-int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
+RLKI_INTO_CALLERS int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms)
+{
+    return time_ms == RLKI_NEVER ? RLK_NEVER : client->clock_ms - client->now_ms + time_ms;
+}
 
 /* Returns a time of the caller's clock by the own one. One that is too far away for 32 bits comes
  * nearer: it is RLKI_EXPIRED, or comes before RLKI_NEVER. */
 int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms);
 
 /* Returns time_ms - duration_ms: RLKI_EXPIRED where that is too long ago; RLKI_NEVER stays. */
-int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms);
+RLKI_INTO_CALLERS int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)
+{
+    uint32_t left_ms = (uint32_t)time_ms - (uint32_t)RLKI_EXPIRED;
+
+    if (time_ms == RLKI_NEVER)
+        return RLKI_NEVER;
+    return left_ms < duration_ms ? RLKI_EXPIRED : (int32_t)((int64_t)time_ms - duration_ms);
+}
 
 /* Returns a random number from min to max, for pauses: not secret. */
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);

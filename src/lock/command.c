@@ -26,7 +26,8 @@ static inline void command_put(rlk_resp_writer *writer, const char *text, size_t
 
 /* Writes the beginning of a script's call, up to the number of its keys. The count of its arguments
  * is one digit, which is put into the constant bytes. */
-static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned argc)
+static RLKI_INTO_CALLERS void command_put_script(rlk_conn *conn, rlk_resp_writer *writer,
+                                                 unsigned argc)
 {
     size_t begin = writer->len;
 
@@ -41,7 +42,7 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
         writer->buf[begin + 1] = (uint8_t)('0' + argc);
 }
 
-static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
+static RLKI_INTO_CALLERS void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
 {
     uint8_t *at = rlki_writer_put(writer, RLK_RESP_BULK, lock->key_len);
 
@@ -49,8 +50,8 @@ static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
         memcpy(at, lock->key, lock->key_len);
 }
 
-static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
-                                  rlk_resp_writer *writer)
+static RLKI_INTO_CALLERS void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
+                                                    rlk_resp_writer *writer)
 {
     uint8_t *token;
 

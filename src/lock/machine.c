@@ -213,6 +213,7 @@ void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *re
     bool had = (node->flags & RLKI_NODE_PRESENT) != 0;
     rlki_report report;
 
+    rlki_client_advance(lock->client, rlki_conn_now(conn));
     if (!machine_is_overtaken(lock, node)) {
         rlki_node_lock_reply(node, reply, left, &report);
         machine_report(lock, node, &report);

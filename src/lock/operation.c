@@ -14,6 +14,8 @@
 #include "lease.h"
 #include "trace.h"
 
+extern inline bool rlki_operation_is_on(const rlk_lock *lock);
+
 rlk_result rlki_operation_unanswered(rlk_lock *lock)
 {
     unsigned silent = 0;

@@ -54,7 +54,7 @@ typedef struct rlki_call {
 } rlki_call;
 
 /* Returns true if a caller's operation is under way. */
-static inline bool rlki_operation_is_on(const rlk_lock *lock)
+inline bool rlki_operation_is_on(const rlk_lock *lock)
 {
     return lock->op != NULL && lock->op->id != RLK_OP_NONE;
 }

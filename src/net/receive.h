@@ -10,8 +10,6 @@
 
 #include "../resp/apart.h"
 
-#include <string.h>
-
 /* Begins a stream. */
 void rlki_receive_begin(rlk_conn *conn);
 
@@ -54,13 +52,16 @@ RLKI_INTO_CALLERS void rlki_receive_reply(const rlk_conn *conn, const rlk_resp_t
 {
     bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
 
-    memset(reply, 0, sizeof *reply);
     reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
+    reply->error = RLK_OK;
     if (whole && token->type != RLK_RESP_END) {
         reply->value = token->value;
         reply->data = token->data;
         reply->len = token->len;
+    } else {
+        reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
+        reply->data = NULL;
+        reply->len = 0;
     }
     if (!rlki_receive_is_error(conn))
         return;

@@ -474,7 +474,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 }
 
 /* Writes what the kernel takes. False: the stream is over. */
-static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
+static RLKI_INTO_CALLERS bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
 {
     int round = 0;
 
@@ -508,7 +508,8 @@ static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
 
 /* Reads first, so that what the replies set off leaves in the same call. RLK_OK, or how the stream
  * ended. */
-static rlk_result socket_exchange(rlk_socket *sock, short revents, int *error, int64_t now_ms)
+static RLKI_INTO_CALLERS rlk_result socket_exchange(rlk_socket *sock, short revents, int *error,
+                                                    int64_t now_ms)
 {
     bool up = true;
 
@@ -540,7 +541,7 @@ static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *erro
 }
 
 /* Moves what can be moved. Returns what the connection wants after that. */
-static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+static RLKI_INTO_CALLERS unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
 {
     int error = 0;
     unsigned wants;
