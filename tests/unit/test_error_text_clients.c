@@ -29,13 +29,14 @@ static const char *text_of(const char *text, bool connected, rlk_result why, int
 }
 
 /* The driver's words are there where they are about this error. */
-static void test_error_text_words_of_tls(void **state)
+static void test_error_text_words_of_drivers(void **state)
 {
     static const struct {
         rlk_result why;
         const char *words;
         const char *shown;
     } rows[] = {
+        {RLK_E_RESOLVE, "no such host", "; no such host"},
         {RLK_E_TLS, "it broke", "; it broke"},
         {RLK_E_TLS_REFUSED, "it has expired", "; it has expired"},
         {RLK_E_CONNECT_TIMEOUT, "no answer", "; no answer"},
@@ -197,7 +198,7 @@ static void test_error_text_of_what_was_refused(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error_text_words_of_tls),
+        cmocka_unit_test(test_error_text_words_of_drivers),
         cmocka_unit_test(test_fault_129_quorum_out_of_reach),
         cmocka_unit_test(test_fault_129_nodes_that_refuse),
         cmocka_unit_test(test_fault_129_one_node),
