@@ -47,7 +47,7 @@ typedef struct rlk_timer {
 
 typedef struct rlk_timers {
     int32_t now_ms; /* all before it has fired */
-    uint8_t lowest; /* no list below it has a timer */
+    uint16_t used;  /* a bit for each list that may have timers */
     rlk_timer *lists[RLK_TIMERS_LISTS];
 } rlk_timers;
 

@@ -37,33 +37,61 @@ static unsigned timers_level(int32_t time_ms, int32_t now_ms)
 #endif
 }
 
+/* The lowest number in a set that is not empty. */
+static unsigned timers_lowest(unsigned set)
+{
+#ifdef __GNUC__
+    return (unsigned)__builtin_ctz(set);
+#else
+    unsigned level = 0;
+
+    for (; (set & 1u) == 0; set >>= 1)
+        level++;
+    return level;
+#endif
+}
+
+/* The lists that may have timers, without those before the first that has one. */
+static unsigned timers_used(const rlk_timers *timers)
+{
+    unsigned used = timers->used;
+
+    while (used != 0 && timers->lists[timers_lowest(used)] == NULL)
+        used &= used - 1;
+    return used;
+}
+
 void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
 {
     unsigned level;
 
     timers->now_ms = now_ms;
-    timers->lowest = 0;
+    timers->used = 0;
     for (level = 0; level < RLK_TIMERS_LISTS; level++)
         timers->lists[level] = NULL;
 }
 
-void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer)
+static RLKI_INTO_CALLERS void timers_put(rlk_timers *timers, rlk_timer *timer)
 {
     unsigned level = 0;
     rlk_timer **list;
+    rlk_timer *next;
 
     if (timer->deadline_ms > timers->now_ms)
         level = timers_level(timer->deadline_ms, timers->now_ms);
-    while (timers->lowest < level && timers->lists[timers->lowest] == NULL)
-        timers->lowest++;
-    if (level < timers->lowest)
-        timers->lowest = (uint8_t)level;
+    timers->used = (uint16_t)(timers->used | 1u << level);
     list = &timers->lists[level];
-    timer->next = *list;
+    next = *list;
     timer->link = list;
-    if (timer->next != NULL)
-        timer->next->link = &timer->next;
+    if (next != NULL)
+        next->link = &timer->next;
     *list = timer;
+    timer->next = next;
+}
+
+void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer)
+{
+    timers_put(timers, timer);
 }
 
 extern inline void rlki_timers_cancel(rlk_timer *timer);
@@ -81,7 +109,7 @@ static void timers_advance(rlk_timers *timers, int32_t now_ms)
     while (timer != NULL) {
         rlk_timer *next = timer->next;
 
-        rlki_timers_insert(timers, timer);
+        timers_put(timers, timer);
         timer = next;
     }
 }
@@ -92,8 +120,10 @@ rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms)
 
     /* No step is beyond a deadline, so the lists below the one that moves are empty. */
     while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
-        int32_t next_ms = rlki_timers_deadline(timers);
+        int32_t next_ms;
 
+        timers->used = (uint16_t)timers_used(timers);
+        next_ms = rlki_timers_deadline(timers);
         timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
     }
     timer = timers->now_ms <= now_ms ? timers->lists[0] : NULL;
@@ -107,12 +137,13 @@ int32_t rlki_timers_deadline(const rlk_timers *timers)
     const rlk_timer *timer;
     int32_t best_ms = RLKI_NEVER;
     uint32_t below;
-    unsigned level = timers->lowest;
+    unsigned used = timers_used(timers);
+    unsigned level;
     unsigned few;
 
-    while (timers->lists[level] == NULL)
-        if (++level == RLK_TIMERS_LISTS)
-            return RLKI_NEVER;
+    if (used == 0)
+        return RLKI_NEVER;
+    level = timers_lowest(used);
     if (level == 0)
         return timers->now_ms;
     timer = timers->lists[level];
