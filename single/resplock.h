@@ -1556,7 +1556,7 @@ typedef struct rlk_timer {
 
 typedef struct rlk_timers {
     int32_t now_ms; /* all before it has fired */
-    uint8_t lowest; /* no list below it has a timer */
+    uint16_t used;  /* a bit for each list that may have timers */
     rlk_timer *lists[RLK_TIMERS_LISTS];
 } rlk_timers;
 
@@ -7153,8 +7153,6 @@ uint8_t rlki_handshake_step(const rlk_conn *conn)
 #ifndef RLKI_NET_RECEIVE_H
 #define RLKI_NET_RECEIVE_H
 
-#include <string.h>
-
 /* Begins a stream. */
 RLKI_API void rlki_receive_begin(rlk_conn *conn);
 
@@ -7197,13 +7195,16 @@ RLKI_API RLKI_INTO_CALLERS void rlki_receive_reply(const rlk_conn *conn, const r
 {
     bool whole = token->depth == 0 && (token->flags & RLK_RESP_FIRST) != 0;
 
-    memset(reply, 0, sizeof *reply);
     reply->type = (rlk_resp_type)conn->reply_type;
-    reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
+    reply->error = RLK_OK;
     if (whole && token->type != RLK_RESP_END) {
         reply->value = token->value;
         reply->data = token->data;
         reply->len = token->len;
+    } else {
+        reply->value = conn->rx.fragment == UINT32_MAX ? -1 : (int64_t)conn->rx.fragment;
+        reply->data = NULL;
+        reply->len = 0;
     }
     if (!rlki_receive_is_error(conn))
         return;
@@ -8995,14 +8996,24 @@ RLKI_API inline void rlki_client_changing(rlk_client *client)
 }
 
 /* Returns a time by the caller's clock: RLK_NEVER for RLKI_NEVER. */
-RLKI_API int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
+RLKI_API RLKI_INTO_CALLERS int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms)
+{
+    return time_ms == RLKI_NEVER ? RLK_NEVER : client->clock_ms - client->now_ms + time_ms;
+}
 
 /* Returns a time of the caller's clock by the own one. One that is too far away for 32 bits comes
  * nearer: it is RLKI_EXPIRED, or comes before RLKI_NEVER. */
 RLKI_API int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms);
 
 /* Returns time_ms - duration_ms: RLKI_EXPIRED where that is too long ago; RLKI_NEVER stays. */
-RLKI_API int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms);
+RLKI_API RLKI_INTO_CALLERS int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)
+{
+    uint32_t left_ms = (uint32_t)time_ms - (uint32_t)RLKI_EXPIRED;
+
+    if (time_ms == RLKI_NEVER)
+        return RLKI_NEVER;
+    return left_ms < duration_ms ? RLKI_EXPIRED : (int32_t)((int64_t)time_ms - duration_ms);
+}
 
 /* Returns a random number from min to max, for pauses: not secret. */
 RLKI_API uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max);
@@ -9059,34 +9070,18 @@ rlk_result rlki_client_enter(const rlk_client *client)
 
 extern inline void rlki_client_changing(rlk_client *client);
 
-/* By how much the own clock is behind the caller's. */
-static int64_t clock_begin(const rlk_client *client)
-{
-    return client->clock_ms - client->now_ms;
-}
-
-int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms)
-{
-    return time_ms == RLKI_NEVER ? RLK_NEVER : clock_begin(client) + time_ms;
-}
+extern inline int64_t rlki_client_clock_of(const rlk_client *client, int32_t time_ms);
 
 int32_t rlki_client_time_of(const rlk_client *client, int64_t clock_ms)
 {
-    int64_t time_ms = clock_ms - clock_begin(client);
+    int64_t time_ms = clock_ms - (client->clock_ms - client->now_ms);
 
     if (time_ms < RLKI_EXPIRED)
         return RLKI_EXPIRED;
     return time_ms < RLKI_NEVER ? (int32_t)time_ms : RLKI_NEVER - 1;
 }
 
-int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms)
-{
-    uint32_t left_ms = (uint32_t)time_ms - (uint32_t)RLKI_EXPIRED;
-
-    if (time_ms == RLKI_NEVER)
-        return RLKI_NEVER;
-    return left_ms < duration_ms ? RLKI_EXPIRED : (int32_t)((int64_t)time_ms - duration_ms);
-}
+extern inline int32_t rlki_earlier(int32_t time_ms, uint32_t duration_ms);
 
 uint32_t rlki_client_jitter(rlk_client *client, uint32_t min, uint32_t max)
 {
@@ -9537,7 +9532,8 @@ static inline void command_put(rlk_resp_writer *writer, const char *text, size_t
 
 /* Writes the beginning of a script's call, up to the number of its keys. The count of its arguments
  * is one digit, which is put into the constant bytes. */
-static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned argc)
+static RLKI_INTO_CALLERS void command_put_script(rlk_conn *conn, rlk_resp_writer *writer,
+                                                 unsigned argc)
 {
     size_t begin = writer->len;
 
@@ -9552,7 +9548,7 @@ static void command_put_script(rlk_conn *conn, rlk_resp_writer *writer, unsigned
         writer->buf[begin + 1] = (uint8_t)('0' + argc);
 }
 
-static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
+static RLKI_INTO_CALLERS void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
 {
     uint8_t *at = rlki_writer_put(writer, RLK_RESP_BULK, lock->key_len);
 
@@ -9560,8 +9556,8 @@ static void command_put_key(const rlk_lock *lock, rlk_resp_writer *writer)
         memcpy(at, lock->key, lock->key_len);
 }
 
-static void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
-                                  rlk_resp_writer *writer)
+static RLKI_INTO_CALLERS void command_put_key_token(const rlk_lock *lock, const rlk_node_lock *node,
+                                                    rlk_resp_writer *writer)
 {
     uint8_t *token;
 
@@ -10604,7 +10600,7 @@ typedef struct rlki_call {
 } rlki_call;
 
 /* Returns true if a caller's operation is under way. */
-static inline bool rlki_operation_is_on(const rlk_lock *lock)
+RLKI_API inline bool rlki_operation_is_on(const rlk_lock *lock)
 {
     return lock->op != NULL && lock->op->id != RLK_OP_NONE;
 }
@@ -10784,6 +10780,8 @@ bool rlk_client_next_event(rlk_client *client, rlk_event *event)
  *                            |  ^
  *                            +--+ step, report
  */
+
+extern inline bool rlki_operation_is_on(const rlk_lock *lock);
 
 rlk_result rlki_operation_unanswered(rlk_lock *lock)
 {
@@ -12810,46 +12808,391 @@ static rlk_result acquire_call(rlk_lock *lock, int64_t wait_ms, rlk_holder *hold
 
 RLKI_API const rlki_call rlki_call_acquire = {&rlki_acquire, 0, acquire_call};
 
-/* ==== src/lock/api.h ====
+/* ==== src/lock/machine.h ====
  *
- * What the started and the blocking forms of the calls share.
+ * The dispatcher: the one place that steps an operation.
  */
-#ifndef RLKI_LOCK_API_H
-#define RLKI_LOCK_API_H
+#ifndef RLKI_LOCK_MACHINE_H
+#define RLKI_LOCK_MACHINE_H
 
-/* Every public operation in its started form. argument: the wait, the time added, the TTL, the size
- * of `holders`. */
-RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
-                          rlk_holder *holders);
+/* Enters a public call: the fork check, the clock, the lock's own deadlines. */
+RLKI_API rlk_result rlki_machine_enter(rlk_lock *lock);
 
-/* The same of a lock that was entered; entered: what that came to. */
-RLKI_API rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_call *call,
-                          int64_t argument, rlk_holder *holders);
+/* Steps the lock as far as it can go, and the locks that were put on the ready list meanwhile. */
+RLKI_API void rlki_machine_run(rlk_lock *lock);
+
+/* Steps the locks of the ready list. */
+RLKI_API void rlki_machine_drain_all(rlk_client *client);
+
+static inline void rlki_machine_drain(rlk_client *client)
+{
+    if (client->ready != NULL)
+        rlki_machine_drain_all(client);
+}
+
+/* Does what is due on a lock at client->now_ms. */
+RLKI_API void rlki_machine_tick(rlk_lock *lock);
+
+/* A node has answered, or the stream ended before it did. */
+RLKI_API void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *reply, unsigned left);
+RLKI_API void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent);
+
+/* The connection of a node became ready, or failed. */
+RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
 
 #endif
 
-/* ==== src/lock/extend.h ====
+/* ==== src/lock/epoch.h ====
  *
- * Extend, renew, check: operations on a lock that is held.
+ * A client's time. The caller's clock has 64 bits. The client's own has 32, in which its times and
+ * those of its locks take half the memory:
+ *
+ *     caller's clock  ----+-----------+-----------+-----------+---->
+ *                         |           |           |
+ *     own clock           0 ... UNIT, 0 ... UNIT, 0 ... UNIT, ...    (RLKI_CLOCK_UNIT)
+ *
+ * Where the own clock begins anew, all times of the client go back by as much. What is too long ago
+ * for 32 bits stays RLKI_EXPIRED then: it is past, however long a process sleeps.
  */
-#ifndef RLKI_LOCK_EXTEND_H
-#define RLKI_LOCK_EXTEND_H
+#ifndef RLKI_LOCK_EPOCH_H
+#define RLKI_LOCK_EPOCH_H
 
-/* Begins a renew if a renewal is due, or a check if the key is being compared. Ends as either. */
+/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT, to client->clock_ms: all times go back.
+ */
+RLKI_API void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms);
 
-/* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
-RLKI_API void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int32_t target_ms,
-                       int32_t deadline_ms);
+/* Takes a time of the caller's clock; never goes back. */
+RLKI_API inline void rlki_client_advance(rlk_client *client, int64_t clock_ms)
+{
+    uint64_t passed_ms = (uint64_t)clock_ms - (uint64_t)client->clock_ms;
 
-/* The step and the reports of such a row. */
-RLKI_API bool rlki_extend_step(rlk_lock *lock);
-RLKI_API void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
+    if (clock_ms <= client->clock_ms)
+        return;
+    client->clock_ms = clock_ms;
+    if (passed_ms < (uint32_t)(RLKI_CLOCK_UNIT - client->now_ms))
+        client->now_ms += (int32_t)passed_ms;
+    else
+        rlki_client_turn_back(client, passed_ms);
+}
 
-/* Returns true if a lease of ttl_ms outlasts drift and the time of one attempt: else none can be
- * won. */
-RLKI_API bool rlki_extend_is_enough(const rlk_lock *lock, int64_t ttl_ms);
+/* Samples the caller's clock; never goes back. */
+RLKI_API inline void rlki_client_now(rlk_client *client)
+{
+    rlki_client_advance(client, client->env.now_ms(client->env.context));
+}
+
+/* Begins the client's time. */
+RLKI_API void rlki_client_begin_time(rlk_client *client);
 
 #endif
+
+/* ==== src/lock/timers.h ====
+ *
+ * Timers: intrusive, exact, constant time to set and cancel, whatever the number of timers.
+ */
+#ifndef RLKI_TIMERS_H
+#define RLKI_TIMERS_H
+
+RLKI_API void rlki_timers_init(rlk_timers *timers, int32_t now_ms);
+
+/* Sets a timer that is not set, to its deadline_ms. */
+RLKI_API void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer);
+
+/* Harmless when it is not set. */
+RLKI_API RLKI_INTO_CALLERS void rlki_timers_cancel(rlk_timer *timer)
+{
+    if (timer->link == NULL)
+        return;
+    *timer->link = timer->next;
+    if (timer->next != NULL)
+        timer->next->link = timer->link;
+    timer->link = NULL;
+}
+
+/* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
+RLKI_API RLKI_INTO_CALLERS void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
+{
+    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
+        return;
+    rlki_timers_cancel(timer);
+    timer->deadline_ms = deadline_ms;
+    rlki_timers_insert(timers, timer);
+}
+
+/* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
+ * deadlines come first, but in any order those that were past when they were set. */
+RLKI_API rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms);
+
+/* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
+ * are about as far away. A few pops at such times reach the deadline. RLKI_NEVER when no timer is
+ * set. Always later than the last pop's now_ms, unless a timer was set for a past time since. */
+RLKI_API int32_t rlki_timers_deadline(const rlk_timers *timers);
+
+#endif
+
+/* ==== src/lock/timers.c ====
+ *
+ * A radix heap. Deadlines and timers->now_ms are numbers of digits of TIMERS_BITS bits. A timer is
+ * in the list of the highest digit in which its deadline differs from now_ms: list 1 is that of the
+ * lowest digit. List 0 has the timers that are due. So every deadline in a list is earlier than all
+ * deadlines in the lists above it.
+ *
+ * When now_ms goes on to a time that differs in digit d, the timers of list d move down. No timer
+ * moves more often than 2^TIMERS_BITS - 1 times a digit, and the others cost it nothing. There is
+ * no list above that of the highest digit of TIMERS_SPAN. It has all timers beyond too, and keeps
+ * them when now_ms goes on: they are moved once in 70 minutes.
+ *
+ * A list's link points at what points at the timer, so that unlinking needs no head.
+ */
+
+#define TIMERS_BITS 2
+/* The digits that are compared: 4.6 hours. */
+#define TIMERS_SPAN ((UINT32_C(1) << (TIMERS_BITS * (RLK_TIMERS_LISTS - 1))) - 1)
+/* Most timers of a list that are compared one by one. Of a longer one the beginning is known. */
+#define TIMERS_FEW 16
+
+/* List of a time, when now_ms is another. */
+static unsigned timers_level(int32_t time_ms, int32_t now_ms)
+{
+    uint32_t differs = (uint32_t)time_ms ^ (uint32_t)now_ms;
+    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : differs;
+
+#ifdef __GNUC__
+    return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
+#else
+    unsigned level = 0;
+
+    for (; rest != 0; rest >>= TIMERS_BITS)
+        level++;
+    return level;
+#endif
+}
+
+/* The lowest number in a set that is not empty. */
+static unsigned timers_lowest(unsigned set)
+{
+#ifdef __GNUC__
+    return (unsigned)__builtin_ctz(set);
+#else
+    unsigned level = 0;
+
+    for (; (set & 1u) == 0; set >>= 1)
+        level++;
+    return level;
+#endif
+}
+
+/* The lists that may have timers, without those before the first that has one. */
+static unsigned timers_used(const rlk_timers *timers)
+{
+    unsigned used = timers->used;
+
+    while (used != 0 && timers->lists[timers_lowest(used)] == NULL)
+        used &= used - 1;
+    return used;
+}
+
+void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
+{
+    unsigned level;
+
+    timers->now_ms = now_ms;
+    timers->used = 0;
+    for (level = 0; level < RLK_TIMERS_LISTS; level++)
+        timers->lists[level] = NULL;
+}
+
+static RLKI_INTO_CALLERS void timers_put(rlk_timers *timers, rlk_timer *timer)
+{
+    unsigned level = 0;
+    rlk_timer **list;
+    rlk_timer *next;
+
+    if (timer->deadline_ms > timers->now_ms)
+        level = timers_level(timer->deadline_ms, timers->now_ms);
+    timers->used = (uint16_t)(timers->used | 1u << level);
+    list = &timers->lists[level];
+    next = *list;
+    timer->link = list;
+    if (next != NULL)
+        next->link = &timer->next;
+    *list = timer;
+    timer->next = next;
+}
+
+void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer)
+{
+    timers_put(timers, timer);
+}
+
+extern inline void rlki_timers_cancel(rlk_timer *timer);
+
+extern inline void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
+
+/* Moves now_ms on, and the timers down that are in the list of that digit. */
+static void timers_advance(rlk_timers *timers, int32_t now_ms)
+{
+    unsigned level = timers_level(now_ms, timers->now_ms);
+    rlk_timer *timer = timers->lists[level];
+
+    timers->lists[level] = NULL;
+    timers->now_ms = now_ms;
+    while (timer != NULL) {
+        rlk_timer *next = timer->next;
+
+        timers_put(timers, timer);
+        timer = next;
+    }
+}
+
+rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms)
+{
+    rlk_timer *timer;
+
+    /* No step is beyond a deadline, so the lists below the one that moves are empty. */
+    while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
+        int32_t next_ms;
+
+        timers->used = (uint16_t)timers_used(timers);
+        next_ms = rlki_timers_deadline(timers);
+        timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
+    }
+    timer = timers->now_ms <= now_ms ? timers->lists[0] : NULL;
+    if (timer != NULL)
+        rlki_timers_cancel(timer);
+    return timer;
+}
+
+int32_t rlki_timers_deadline(const rlk_timers *timers)
+{
+    const rlk_timer *timer;
+    int32_t best_ms = RLKI_NEVER;
+    uint32_t below;
+    unsigned used = timers_used(timers);
+    unsigned level;
+    unsigned few;
+
+    if (used == 0)
+        return RLKI_NEVER;
+    level = timers_lowest(used);
+    if (level == 0)
+        return timers->now_ms;
+    timer = timers->lists[level];
+    for (few = 0; few < TIMERS_FEW; few++) {
+        if (timer->deadline_ms < best_ms)
+            best_ms = timer->deadline_ms;
+        timer = timer->next;
+        if (timer == NULL)
+            return best_ms;
+    }
+    /* all of them are in the next step of the digit, or later */
+    below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
+    return (timers->now_ms | (int32_t)below) + 1;
+}
+
+/* ==== src/lock/epoch.c ==== */
+
+extern inline void rlki_client_advance(rlk_client *client, int64_t clock_ms);
+
+extern inline void rlki_client_now(rlk_client *client);
+
+/* A unit begins where the caller's clock is a multiple of it. */
+static int32_t epoch_now(const rlk_client *client)
+{
+    return (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
+}
+
+void rlki_client_begin_time(rlk_client *client)
+{
+    client->clock_ms = client->env.now_ms(client->env.context);
+    client->now_ms = epoch_now(client);
+    rlki_timers_init(&client->timers, client->now_ms);
+}
+
+/* ---- The own clock begins anew ---- */
+
+#define EPOCH_TIME(field) ((uint16_t)offsetof(rlk_lock, field))
+
+/* The times that a lock has in any state, and those of an acquire and of a lease. */
+static const uint16_t epoch_of_lock[] = {EPOCH_TIME(phase_ms), EPOCH_TIME(retry_ms),
+                                         EPOCH_TIME(cleanup_ms)};
+static const uint16_t epoch_of_waiter[] = {EPOCH_TIME(as.wait.gate_ms),
+                                           EPOCH_TIME(as.wait.report_ms)};
+static const uint16_t epoch_of_hold[] = {
+    EPOCH_TIME(as.hold.target_ms), EPOCH_TIME(as.hold.claim_ms), EPOCH_TIME(as.hold.valid_ms),
+    EPOCH_TIME(as.hold.renew_ms), EPOCH_TIME(as.hold.watch_ms)};
+
+static void epoch_time(int32_t *time_ms, uint32_t by_ms)
+{
+    *time_ms = rlki_earlier(*time_ms, by_ms);
+}
+
+static void epoch_times(rlk_lock *lock, const uint16_t *offsets, size_t len, uint32_t by_ms)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        epoch_time((int32_t *)(void *)((uint8_t *)lock + offsets[i]), by_ms);
+}
+
+#define EPOCH_TIMES(lock, table, by_ms)                                                            \
+    epoch_times((lock), (table), sizeof(table) / sizeof(table)[0], (by_ms))
+
+/* Units of RLKI_CLOCK_UNIT, in milliseconds; 256 are more than any time has. */
+static uint32_t epoch_units(uint32_t units)
+{
+    return units < 256 ? units * RLKI_CLOCK_UNIT : UINT32_MAX;
+}
+
+/* An end that was too far away for 32 bits comes nearer first. */
+static void epoch_deadline(rlk_lock *lock, uint32_t units)
+{
+    uint32_t later = units < lock->later ? units : lock->later;
+
+    lock->later = (uint16_t)(lock->later - later);
+    epoch_time(&lock->deadline_ms, epoch_units(units - later));
+}
+
+static void epoch_lock(rlk_lock *lock, uint32_t units)
+{
+    uint32_t by_ms = epoch_units(units);
+    bool waits = lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0;
+    unsigned i;
+
+    if (lock->timer.link != NULL) { /* due: the lock sets it anew */
+        lock->timer.link = NULL;
+        rlki_timers_set(&lock->client->timers, &lock->timer, lock->client->now_ms);
+    }
+    epoch_deadline(lock, units);
+    EPOCH_TIMES(lock, epoch_of_lock, by_ms);
+    if (waits)
+        EPOCH_TIMES(lock, epoch_of_waiter, by_ms);
+    else
+        EPOCH_TIMES(lock, epoch_of_hold, by_ms);
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+
+        epoch_time(&node->expiry_ms, by_ms);
+        if (node->request.state != RLK_REQUEST_QUEUED) /* one that is answered now is IDLE */
+            epoch_time(&node->request.as.owner_ms, by_ms);
+        if (waits)
+            epoch_time(&lock->as.wait.recheck_at_ms[i], by_ms);
+    }
+}
+
+void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms)
+{
+    uint64_t units = (passed_ms + (uint32_t)client->now_ms) / (uint32_t)RLKI_CLOCK_UNIT;
+    uint32_t whole = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+    rlk_lock *lock;
+
+    client->now_ms = epoch_now(client);
+    client->served_ms = rlki_earlier(client->served_ms, epoch_units(whole));
+    client->hurried_ms = rlki_earlier(client->hurried_ms, epoch_units(whole));
+    rlki_timers_init(&client->timers, client->now_ms);
+    for (lock = client->locks; lock != NULL; lock = lock->next)
+        epoch_lock(lock, whole);
+}
 
 /* ==== src/lock/held.h ====
  *
@@ -12996,6 +13339,372 @@ void rlki_held_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *re
         (error == RLK_OK || rlki_is_final(error) || error == RLK_E_WRONGTYPE))
         lock->as.hold.dirty &= (rlk_node_mask)~rlki_bit(rlki_index(node));
 }
+
+/* ==== src/lock/machine.c ====
+ *
+ * The dispatcher. A lock has a state, and at most one operation over it:
+ *
+ *             acquire: OK                      validity over, or q nodes say "not ours"
+ *     FREE ---------------------> HELD -----------------------------------------------> LOST
+ *      ^ ^    release called       |                                                      |
+ *      | +-------------------------+                 release or acquire called            |
+ *      +----------------------------------------------------------------------------------+
+ *
+ * What happens to a lock comes here, and goes one way:
+ *
+ *     deadline ---> node lock ---> operation ---> lease ---> timer
+ *     (tick)        (report)       (step)
+ *
+ * Deadlines come first, so that a late answer can't revive what is over. What concerns other locks
+ * puts them on the ready list, which is drained before the call into the engine ends.
+ */
+
+/* ---- The timer ---- */
+
+static int32_t machine_earlier(int32_t a_ms, int32_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* Sets the lock's one timer to the earliest of its deadlines. */
+static void machine_arm(rlk_lock *lock)
+{
+    int32_t deadline_ms = lock->retry_ms;
+
+    if (lock->op != NULL) {
+        deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->phase_ms);
+    } else if ((lock->options & RLKI_OPTION_UNSETTLED) != 0) {
+        deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
+    }
+    if (lock->state == RLKI_HELD) {
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.valid_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.watch_ms);
+    } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
+        deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
+        if (RLK_MAX_NODES > 1)
+            deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
+        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
+    }
+    if (deadline_ms == RLKI_NEVER) {
+        rlki_timers_cancel(&lock->timer);
+        return;
+    }
+    /* a retry, where a driver reports that a stream ended before it ticks: at the next tick */
+    if (deadline_ms <= lock->client->now_ms)
+        deadline_ms = lock->client->now_ms + 1;
+    rlki_timers_set(&lock->client->timers, &lock->timer, deadline_ms);
+}
+
+static bool machine_is_due(const rlk_lock *lock)
+{
+    return lock->timer.link != NULL && lock->client->now_ms >= lock->timer.deadline_ms;
+}
+
+/* ---- The step ---- */
+
+/* One step of the operation; true if there may be another. */
+static bool machine_step_operation(rlk_lock *lock)
+{
+    return lock->op != NULL && lock->op->step(lock);
+}
+
+/* What the nodes say of a lease counts outside of an operation too. */
+static void machine_step_lease(rlk_lock *lock)
+{
+    int32_t before_ms = lock->as.hold.valid_ms;
+
+    rlki_lease_validate(lock);
+    if (lock->client->now_ms >= lock->as.hold.valid_ms) {
+        rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
+        (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
+    } else if (lock->as.hold.valid_ms < before_ms && lock->op == NULL) {
+        rlki_renewal_schedule(lock, true); /* somebody has shortened it: due earlier */
+    }
+}
+
+/* Reports what an acquire or a release could not report, when it is known or when the key has
+ * expired. */
+static void machine_settle(rlk_lock *lock)
+{
+    rlki_tally tally = rlki_tally_of(lock);
+    unsigned needed = rlki_needed(lock->client);
+    bool settled = tally.unclean < needed;
+
+    if (!settled && tally.doubt < needed && lock->client->now_ms < lock->cleanup_ms)
+        return;
+    lock->options = (uint8_t)((lock->options & ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED)) |
+                              (settled ? RLKI_OPTION_SETTLED : 0u));
+    rlki_event_raise(lock, RLKI_EVENT_SETTLED);
+}
+
+static void machine_step(rlk_lock *lock)
+{
+    bool was_held = lock->state == RLKI_HELD;
+
+    while (machine_step_operation(lock)) {
+    }
+    if (lock->state == RLKI_HELD) {
+        rlki_held_compare(lock);
+        if (was_held) /* else acquired by this step: validated already */
+            machine_step_lease(lock);
+    }
+    if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
+        machine_settle(lock);
+    machine_arm(lock);
+}
+
+/* ---- What nodes report ---- */
+
+/* Somebody else may have the key now: our own deletion, which no server notifies us of, or a token
+ * of ours that turned out not to be there. */
+static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned command,
+                           bool answered, bool had)
+{
+    bool gone = had && (node->flags & RLKI_NODE_PRESENT) == 0;
+
+    if ((answered && command == RLKI_RELEASE) || gone)
+        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, lock);
+    else if (answered && command == RLKI_DEL)
+        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, NULL);
+}
+
+static RLKI_INTO_CALLERS void machine_report(rlk_lock *lock, rlk_node_lock *node,
+                                             rlki_report *report)
+{
+    report->votes = report->votes && lock->op != NULL; /* what it asked may outlive an operation */
+    if (report->kind == RLKI_REPORT_NOTHING)
+        return;
+    if (lock->state == RLKI_HELD)
+        rlki_held_report(lock, node, report);
+    if (lock->op != NULL)
+        lock->op->report(lock, node, report);
+}
+
+/* ---- Deadlines ---- */
+
+/* Sends again what was refused and waits for it, or refuses it where the lock's texts have
+ * changed. */
+static void machine_retry(rlk_lock *lock)
+{
+    bool dangles = rlki_token_dangles(lock);
+    unsigned i;
+
+    lock->retry_ms = RLKI_NEVER;
+    for (i = 0; i < rlki_nodes(lock->client); i++) {
+        rlk_node_lock *node = &lock->nodes[i];
+        rlki_report report;
+
+        if ((node->flags & RLKI_NODE_RETRY) == 0)
+            continue;
+        if (!dangles) {
+            rlki_node_lock_resend(node);
+            continue;
+        }
+        rlki_node_lock_refuse(node, &report);
+        machine_report(lock, node, &report);
+    }
+}
+
+void rlki_machine_tick(rlk_lock *lock)
+{
+    int32_t now_ms = lock->client->now_ms;
+
+    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
+        rlki_held_lose(lock, RLK_LOST);
+    if (now_ms >= lock->retry_ms && now_ms < lock->deadline_ms) /* else behind the result */
+        machine_retry(lock);
+    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.renew_ms)
+        lock->client->renewal->due(lock);
+    machine_step(lock);
+}
+
+/* ---- Replies ---- */
+
+/* Does what is due before a reply is read. Returns true if that abandoned the command that is
+ * answered: its reply then means nothing, and what was sent behind it settles the matter. */
+static bool machine_is_overtaken(rlk_lock *lock, const rlk_node_lock *node)
+{
+    uint8_t tag = node->request.tag;
+    uint8_t state = node->request.state;
+
+    if (!machine_is_due(lock))
+        return false;
+    rlki_machine_tick(lock);
+    return node->request.tag != tag || node->request.state != state;
+}
+
+void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *reply, unsigned left)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    unsigned command = node->request.tag;
+    bool had = (node->flags & RLKI_NODE_PRESENT) != 0;
+    rlki_report report;
+
+    rlki_client_advance(lock->client, rlki_conn_now(conn));
+    if (!machine_is_overtaken(lock, node)) {
+        rlki_node_lock_reply(node, reply, left, &report);
+        machine_report(lock, node, &report);
+        if (report.error == RLK_E_UNEXPECTED)
+            rlk_conn_reject(conn, lock->client->clock_ms);
+        rlki_ready(lock);
+    }
+    machine_notify(lock, node, command, reply->error == RLK_OK, had);
+}
+
+void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
+{
+    rlk_lock *lock = rlki_node_lock_owner(node);
+    rlki_report report;
+
+    rlki_node_lock_lost(node, maybe_sent, &report);
+    if (rlki_condemn_is_for((rlk_result)report.error))
+        lock->second_try |= rlki_bit(rlki_index(node));
+    machine_report(lock, node, &report);
+    machine_step(lock);
+}
+
+/* ---- Entrances ---- */
+
+void rlki_machine_drain_all(rlk_client *client)
+{
+    rlk_lock *lock;
+
+    while ((lock = rlki_ready_take(client)) != NULL) {
+        if (machine_is_due(lock))
+            rlki_machine_tick(lock);
+        else
+            machine_step(lock);
+    }
+}
+
+void rlki_machine_run(rlk_lock *lock)
+{
+    machine_step(lock);
+    rlki_machine_drain(lock->client);
+}
+
+rlk_result rlki_machine_enter(rlk_lock *lock)
+{
+    rlk_client *client;
+
+    if (lock == NULL)
+        return RLK_E_ARGUMENT;
+    client = lock->client;
+    if (client == NULL || lock->state == RLKI_CLOSED)
+        return RLK_E_CLOSED;
+    if (!rlki_client_same_process(client))
+        return RLK_E_FORKED;
+    rlki_client_changing(client);
+    rlki_client_now(client);
+    if (machine_is_due(lock))
+        rlki_machine_tick(lock);
+    rlki_machine_drain(client);
+    return RLK_OK;
+}
+
+/* A connection that can't be had answers, in its way, what waits for it. */
+static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
+{
+    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlki_conn_state(conn) == RLK_CONN_FATAL ||
+           rlki_is_final(rlk_conn_result(conn));
+}
+
+void rlki_machine_changed(rlk_lock *lock, unsigned index)
+{
+    rlk_node_lock *node = &lock->nodes[index];
+    rlk_conn *conn = rlki_route(lock, index);
+    bool ready = rlki_conn_is_ready(conn);
+    bool again; /* the next stream answers */
+
+    if (lock->op == NULL)
+        return;
+    again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, index);
+    if (!ready)
+        lock->second_try &= (rlk_node_mask)~rlki_bit(index);
+    if (!ready && lock->phase != RLKI_PHASE_SETTLE)
+        rlki_lock_note(lock, index, RLKI_NO_COMMAND, rlk_conn_result(conn));
+    if (lock->op->changed != NULL) {
+        if (!again)
+            lock->op->changed(lock, node, ready);
+    } else if (!ready && !again && node->vote == RLKI_VOTE_NONE && machine_fails_with(lock, conn)) {
+        if (node->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
+            (void)rlki_node_lock_abandon(node);
+        rlki_operation_node_failed(lock, node);
+    }
+    machine_step(lock);
+}
+
+/* ==== src/lock/api.h ====
+ *
+ * What the started and the blocking forms of the calls share.
+ */
+#ifndef RLKI_LOCK_API_H
+#define RLKI_LOCK_API_H
+
+/* Every public operation in its started form. argument: the wait, the time added, the TTL, the size
+ * of `holders`. */
+RLKI_API rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
+                          rlk_holder *holders);
+
+/* The same of a lock that was entered; entered: what that came to. */
+RLKI_API RLKI_INTO_CALLERS rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered,
+                                            const rlki_call *call, int64_t argument,
+                                            rlk_holder *holders)
+{
+    rlk_result result = entered;
+
+    if (result == RLK_OK && rlki_operation_is_on(lock))
+        result = RLK_E_STATE;
+    if (result == RLK_OK) {
+        /* else who never pauses would starve it */
+        if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
+            lock->client->now_ms >= lock->as.hold.renew_ms) {
+            lock->client->renewal->due(lock);
+            rlki_machine_run(lock);
+        }
+        result = call->begin(lock, argument, holders); /* PENDING: begun; OK: nothing to do */
+        if (result == RLK_PENDING || result == RLK_OK)
+            rlki_machine_run(lock);
+    }
+    if (result == RLK_PENDING) {
+        if ((lock->events & RLKI_EVENT_RESULT) == 0)
+            return RLK_PENDING;
+        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
+        return (rlk_result)lock->done_result;
+    }
+    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
+    if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
+        (lock->events & RLKI_EVENT_RESULT) == 0)
+        rlki_operation_note(lock, call->op->id, result);
+    return result;
+}
+
+#endif
+
+/* ==== src/lock/extend.h ====
+ *
+ * Extend, renew, check: operations on a lock that is held.
+ */
+#ifndef RLKI_LOCK_EXTEND_H
+#define RLKI_LOCK_EXTEND_H
+
+/* Begins a renew if a renewal is due, or a check if the key is being compared. Ends as either. */
+
+/* Begins a row of this file, or one of the same kind. target_ms: the expiry to ask for. */
+RLKI_API void rlki_extend_begin(rlk_lock *lock, const rlki_operation *op, int32_t target_ms,
+                       int32_t deadline_ms);
+
+/* The step and the reports of such a row. */
+RLKI_API bool rlki_extend_step(rlk_lock *lock);
+RLKI_API void rlki_extend_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report);
+
+/* Returns true if a lease of ttl_ms outlasts drift and the time of one attempt: else none can be
+ * won. */
+RLKI_API bool rlki_extend_is_enough(const rlk_lock *lock, int64_t ttl_ms);
+
+#endif
 
 /* ==== src/lock/extend.c ====
  *
@@ -13780,700 +14489,13 @@ RLKI_API const rlki_call rlki_call_release = {&release_operation, 0, release_cal
 
 #endif
 
-/* ==== src/lock/machine.h ====
- *
- * The dispatcher: the one place that steps an operation.
- */
-#ifndef RLKI_LOCK_MACHINE_H
-#define RLKI_LOCK_MACHINE_H
-
-/* Enters a public call: the fork check, the clock, the lock's own deadlines. */
-RLKI_API rlk_result rlki_machine_enter(rlk_lock *lock);
-
-/* Steps the lock as far as it can go, and the locks that were put on the ready list meanwhile. */
-RLKI_API void rlki_machine_run(rlk_lock *lock);
-
-/* Steps the locks of the ready list. */
-RLKI_API void rlki_machine_drain_all(rlk_client *client);
-
-static inline void rlki_machine_drain(rlk_client *client)
-{
-    if (client->ready != NULL)
-        rlki_machine_drain_all(client);
-}
-
-/* Does what is due on a lock at client->now_ms. */
-RLKI_API void rlki_machine_tick(rlk_lock *lock);
-
-/* A node has answered, or the stream ended before it did. */
-RLKI_API void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *reply, unsigned left);
-RLKI_API void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent);
-
-/* The connection of a node became ready, or failed. */
-RLKI_API void rlki_machine_changed(rlk_lock *lock, unsigned index);
-
-#endif
-
-/* ==== src/lock/epoch.h ====
- *
- * A client's time. The caller's clock has 64 bits. The client's own has 32, in which its times and
- * those of its locks take half the memory:
- *
- *     caller's clock  ----+-----------+-----------+-----------+---->
- *                         |           |           |
- *     own clock           0 ... UNIT, 0 ... UNIT, 0 ... UNIT, ...    (RLKI_CLOCK_UNIT)
- *
- * Where the own clock begins anew, all times of the client go back by as much. What is too long ago
- * for 32 bits stays RLKI_EXPIRED then: it is past, however long a process sleeps.
- */
-#ifndef RLKI_LOCK_EPOCH_H
-#define RLKI_LOCK_EPOCH_H
-
-/* Sets the own clock passed_ms on, beyond RLKI_CLOCK_UNIT, to client->clock_ms: all times go back.
- */
-RLKI_API void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms);
-
-/* Takes a time of the caller's clock; never goes back. */
-RLKI_API inline void rlki_client_advance(rlk_client *client, int64_t clock_ms)
-{
-    uint64_t passed_ms = (uint64_t)clock_ms - (uint64_t)client->clock_ms;
-
-    if (clock_ms <= client->clock_ms)
-        return;
-    client->clock_ms = clock_ms;
-    if (passed_ms < (uint32_t)(RLKI_CLOCK_UNIT - client->now_ms))
-        client->now_ms += (int32_t)passed_ms;
-    else
-        rlki_client_turn_back(client, passed_ms);
-}
-
-/* Samples the caller's clock; never goes back. */
-RLKI_API inline void rlki_client_now(rlk_client *client)
-{
-    rlki_client_advance(client, client->env.now_ms(client->env.context));
-}
-
-/* Begins the client's time. */
-RLKI_API void rlki_client_begin_time(rlk_client *client);
-
-#endif
-
-/* ==== src/lock/timers.h ====
- *
- * Timers: intrusive, exact, constant time to set and cancel, whatever the number of timers.
- */
-#ifndef RLKI_TIMERS_H
-#define RLKI_TIMERS_H
-
-RLKI_API void rlki_timers_init(rlk_timers *timers, int32_t now_ms);
-
-/* Sets a timer that is not set, to its deadline_ms. */
-RLKI_API void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer);
-
-/* Harmless when it is not set. */
-RLKI_API RLKI_INTO_CALLERS void rlki_timers_cancel(rlk_timer *timer)
-{
-    if (timer->link == NULL)
-        return;
-    *timer->link = timer->next;
-    if (timer->next != NULL)
-        timer->next->link = timer->link;
-    timer->link = NULL;
-}
-
-/* Sets (or moves) a timer. A deadline that is past fires at the next pop. */
-RLKI_API RLKI_INTO_CALLERS void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms)
-{
-    if (timer->link != NULL && timer->deadline_ms == deadline_ms)
-        return;
-    rlki_timers_cancel(timer);
-    timer->deadline_ms = deadline_ms;
-    rlki_timers_insert(timers, timer);
-}
-
-/* A timer whose deadline is <= now_ms, no longer set; NULL when there is none left. Earlier
- * deadlines come first, but in any order those that were past when they were set. */
-RLKI_API rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms);
-
-/* No timer is due before this: the earliest deadline, or a time shortly before it where many timers
- * are about as far away. A few pops at such times reach the deadline. RLKI_NEVER when no timer is
- * set. Always later than the last pop's now_ms, unless a timer was set for a past time since. */
-RLKI_API int32_t rlki_timers_deadline(const rlk_timers *timers);
-
-#endif
-
-/* ==== src/lock/timers.c ====
- *
- * A radix heap. Deadlines and timers->now_ms are numbers of digits of TIMERS_BITS bits. A timer is
- * in the list of the highest digit in which its deadline differs from now_ms: list 1 is that of the
- * lowest digit. List 0 has the timers that are due. So every deadline in a list is earlier than all
- * deadlines in the lists above it.
- *
- * When now_ms goes on to a time that differs in digit d, the timers of list d move down. No timer
- * moves more often than 2^TIMERS_BITS - 1 times a digit, and the others cost it nothing. There is
- * no list above that of the highest digit of TIMERS_SPAN. It has all timers beyond too, and keeps
- * them when now_ms goes on: they are moved once in 70 minutes.
- *
- * A list's link points at what points at the timer, so that unlinking needs no head.
- */
-
-#define TIMERS_BITS 2
-/* The digits that are compared: 4.6 hours. */
-#define TIMERS_SPAN ((UINT32_C(1) << (TIMERS_BITS * (RLK_TIMERS_LISTS - 1))) - 1)
-/* Most timers of a list that are compared one by one. Of a longer one the beginning is known. */
-#define TIMERS_FEW 16
-
-/* List of a time, when now_ms is another. */
-static unsigned timers_level(int32_t time_ms, int32_t now_ms)
-{
-    uint32_t differs = (uint32_t)time_ms ^ (uint32_t)now_ms;
-    uint32_t rest = differs > TIMERS_SPAN ? TIMERS_SPAN : differs;
-
-#ifdef __GNUC__
-    return (unsigned)(32 + TIMERS_BITS - 1 - __builtin_clz(rest)) / TIMERS_BITS;
-#else
-    unsigned level = 0;
-
-    for (; rest != 0; rest >>= TIMERS_BITS)
-        level++;
-    return level;
-#endif
-}
-
-void rlki_timers_init(rlk_timers *timers, int32_t now_ms)
-{
-    unsigned level;
-
-    timers->now_ms = now_ms;
-    timers->lowest = 0;
-    for (level = 0; level < RLK_TIMERS_LISTS; level++)
-        timers->lists[level] = NULL;
-}
-
-void rlki_timers_insert(rlk_timers *timers, rlk_timer *timer)
-{
-    unsigned level = 0;
-    rlk_timer **list;
-
-    if (timer->deadline_ms > timers->now_ms)
-        level = timers_level(timer->deadline_ms, timers->now_ms);
-    while (timers->lowest < level && timers->lists[timers->lowest] == NULL)
-        timers->lowest++;
-    if (level < timers->lowest)
-        timers->lowest = (uint8_t)level;
-    list = &timers->lists[level];
-    timer->next = *list;
-    timer->link = list;
-    if (timer->next != NULL)
-        timer->next->link = &timer->next;
-    *list = timer;
-}
-
-extern inline void rlki_timers_cancel(rlk_timer *timer);
-
-extern inline void rlki_timers_set(rlk_timers *timers, rlk_timer *timer, int32_t deadline_ms);
-
-/* Moves now_ms on, and the timers down that are in the list of that digit. */
-static void timers_advance(rlk_timers *timers, int32_t now_ms)
-{
-    unsigned level = timers_level(now_ms, timers->now_ms);
-    rlk_timer *timer = timers->lists[level];
-
-    timers->lists[level] = NULL;
-    timers->now_ms = now_ms;
-    while (timer != NULL) {
-        rlk_timer *next = timer->next;
-
-        rlki_timers_insert(timers, timer);
-        timer = next;
-    }
-}
-
-rlk_timer *rlki_timers_pop(rlk_timers *timers, int32_t now_ms)
-{
-    rlk_timer *timer;
-
-    /* No step is beyond a deadline, so the lists below the one that moves are empty. */
-    while (timers->lists[0] == NULL && timers->now_ms < now_ms) {
-        int32_t next_ms = rlki_timers_deadline(timers);
-
-        timers_advance(timers, next_ms < now_ms ? next_ms : now_ms);
-    }
-    timer = timers->now_ms <= now_ms ? timers->lists[0] : NULL;
-    if (timer != NULL)
-        rlki_timers_cancel(timer);
-    return timer;
-}
-
-int32_t rlki_timers_deadline(const rlk_timers *timers)
-{
-    const rlk_timer *timer;
-    int32_t best_ms = RLKI_NEVER;
-    uint32_t below;
-    unsigned level = timers->lowest;
-    unsigned few;
-
-    while (timers->lists[level] == NULL)
-        if (++level == RLK_TIMERS_LISTS)
-            return RLKI_NEVER;
-    if (level == 0)
-        return timers->now_ms;
-    timer = timers->lists[level];
-    for (few = 0; few < TIMERS_FEW; few++) {
-        if (timer->deadline_ms < best_ms)
-            best_ms = timer->deadline_ms;
-        timer = timer->next;
-        if (timer == NULL)
-            return best_ms;
-    }
-    /* all of them are in the next step of the digit, or later */
-    below = (UINT32_C(1) << (TIMERS_BITS * (level - 1))) - 1;
-    return (timers->now_ms | (int32_t)below) + 1;
-}
-
-/* ==== src/lock/epoch.c ==== */
-
-extern inline void rlki_client_advance(rlk_client *client, int64_t clock_ms);
-
-extern inline void rlki_client_now(rlk_client *client);
-
-/* A unit begins where the caller's clock is a multiple of it. */
-static int32_t epoch_now(const rlk_client *client)
-{
-    return (int32_t)(client->clock_ms & (RLKI_CLOCK_UNIT - 1));
-}
-
-void rlki_client_begin_time(rlk_client *client)
-{
-    client->clock_ms = client->env.now_ms(client->env.context);
-    client->now_ms = epoch_now(client);
-    rlki_timers_init(&client->timers, client->now_ms);
-}
-
-/* ---- The own clock begins anew ---- */
-
-#define EPOCH_TIME(field) ((uint16_t)offsetof(rlk_lock, field))
-
-/* The times that a lock has in any state, and those of an acquire and of a lease. */
-static const uint16_t epoch_of_lock[] = {EPOCH_TIME(phase_ms), EPOCH_TIME(retry_ms),
-                                         EPOCH_TIME(cleanup_ms)};
-static const uint16_t epoch_of_waiter[] = {EPOCH_TIME(as.wait.gate_ms),
-                                           EPOCH_TIME(as.wait.report_ms)};
-static const uint16_t epoch_of_hold[] = {
-    EPOCH_TIME(as.hold.target_ms), EPOCH_TIME(as.hold.claim_ms), EPOCH_TIME(as.hold.valid_ms),
-    EPOCH_TIME(as.hold.renew_ms), EPOCH_TIME(as.hold.watch_ms)};
-
-static void epoch_time(int32_t *time_ms, uint32_t by_ms)
-{
-    *time_ms = rlki_earlier(*time_ms, by_ms);
-}
-
-static void epoch_times(rlk_lock *lock, const uint16_t *offsets, size_t len, uint32_t by_ms)
-{
-    size_t i;
-
-    for (i = 0; i < len; i++)
-        epoch_time((int32_t *)(void *)((uint8_t *)lock + offsets[i]), by_ms);
-}
-
-#define EPOCH_TIMES(lock, table, by_ms)                                                            \
-    epoch_times((lock), (table), sizeof(table) / sizeof(table)[0], (by_ms))
-
-/* Units of RLKI_CLOCK_UNIT, in milliseconds; 256 are more than any time has. */
-static uint32_t epoch_units(uint32_t units)
-{
-    return units < 256 ? units * RLKI_CLOCK_UNIT : UINT32_MAX;
-}
-
-/* An end that was too far away for 32 bits comes nearer first. */
-static void epoch_deadline(rlk_lock *lock, uint32_t units)
-{
-    uint32_t later = units < lock->later ? units : lock->later;
-
-    lock->later = (uint16_t)(lock->later - later);
-    epoch_time(&lock->deadline_ms, epoch_units(units - later));
-}
-
-static void epoch_lock(rlk_lock *lock, uint32_t units)
-{
-    uint32_t by_ms = epoch_units(units);
-    bool waits = lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0;
-    unsigned i;
-
-    if (lock->timer.link != NULL) { /* due: the lock sets it anew */
-        lock->timer.link = NULL;
-        rlki_timers_set(&lock->client->timers, &lock->timer, lock->client->now_ms);
-    }
-    epoch_deadline(lock, units);
-    EPOCH_TIMES(lock, epoch_of_lock, by_ms);
-    if (waits)
-        EPOCH_TIMES(lock, epoch_of_waiter, by_ms);
-    else
-        EPOCH_TIMES(lock, epoch_of_hold, by_ms);
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-
-        epoch_time(&node->expiry_ms, by_ms);
-        if (node->request.state != RLK_REQUEST_QUEUED) /* one that is answered now is IDLE */
-            epoch_time(&node->request.as.owner_ms, by_ms);
-        if (waits)
-            epoch_time(&lock->as.wait.recheck_at_ms[i], by_ms);
-    }
-}
-
-void rlki_client_turn_back(rlk_client *client, uint64_t passed_ms)
-{
-    uint64_t units = (passed_ms + (uint32_t)client->now_ms) / (uint32_t)RLKI_CLOCK_UNIT;
-    uint32_t whole = units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
-    rlk_lock *lock;
-
-    client->now_ms = epoch_now(client);
-    client->served_ms = rlki_earlier(client->served_ms, epoch_units(whole));
-    client->hurried_ms = rlki_earlier(client->hurried_ms, epoch_units(whole));
-    rlki_timers_init(&client->timers, client->now_ms);
-    for (lock = client->locks; lock != NULL; lock = lock->next)
-        epoch_lock(lock, whole);
-}
-
-/* ==== src/lock/machine.c ====
- *
- * The dispatcher. A lock has a state, and at most one operation over it:
- *
- *             acquire: OK                      validity over, or q nodes say "not ours"
- *     FREE ---------------------> HELD -----------------------------------------------> LOST
- *      ^ ^    release called       |                                                      |
- *      | +-------------------------+                 release or acquire called            |
- *      +----------------------------------------------------------------------------------+
- *
- * What happens to a lock comes here, and goes one way:
- *
- *     deadline ---> node lock ---> operation ---> lease ---> timer
- *     (tick)        (report)       (step)
- *
- * Deadlines come first, so that a late answer can't revive what is over. What concerns other locks
- * puts them on the ready list, which is drained before the call into the engine ends.
- */
-
-/* ---- The timer ---- */
-
-static int32_t machine_earlier(int32_t a_ms, int32_t b_ms)
-{
-    return a_ms < b_ms ? a_ms : b_ms;
-}
-
-/* Sets the lock's one timer to the earliest of its deadlines. */
-static void machine_arm(rlk_lock *lock)
-{
-    int32_t deadline_ms = lock->retry_ms;
-
-    if (lock->op != NULL) {
-        deadline_ms = machine_earlier(deadline_ms, lock->deadline_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->phase_ms);
-    } else if ((lock->options & RLKI_OPTION_UNSETTLED) != 0) {
-        deadline_ms = machine_earlier(deadline_ms, lock->cleanup_ms);
-    }
-    if (lock->state == RLKI_HELD) {
-        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.valid_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.renew_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->as.hold.watch_ms);
-    } else if (lock->op != NULL && (lock->op->flags & RLKI_OP_WAITS) != 0) {
-        deadline_ms = machine_earlier(deadline_ms, rlki_recheck_next(lock));
-        if (RLK_MAX_NODES > 1)
-            deadline_ms = machine_earlier(deadline_ms, lock->as.wait.gate_ms);
-        deadline_ms = machine_earlier(deadline_ms, lock->as.wait.report_ms);
-    }
-    if (deadline_ms == RLKI_NEVER) {
-        rlki_timers_cancel(&lock->timer);
-        return;
-    }
-    /* a retry, where a driver reports that a stream ended before it ticks: at the next tick */
-    if (deadline_ms <= lock->client->now_ms)
-        deadline_ms = lock->client->now_ms + 1;
-    rlki_timers_set(&lock->client->timers, &lock->timer, deadline_ms);
-}
-
-static bool machine_is_due(const rlk_lock *lock)
-{
-    return lock->timer.link != NULL && lock->client->now_ms >= lock->timer.deadline_ms;
-}
-
-/* ---- The step ---- */
-
-/* One step of the operation; true if there may be another. */
-static bool machine_step_operation(rlk_lock *lock)
-{
-    return lock->op != NULL && lock->op->step(lock);
-}
-
-/* What the nodes say of a lease counts outside of an operation too. */
-static void machine_step_lease(rlk_lock *lock)
-{
-    int32_t before_ms = lock->as.hold.valid_ms;
-
-    rlki_lease_validate(lock);
-    if (lock->client->now_ms >= lock->as.hold.valid_ms) {
-        rlki_held_lose(lock, rlki_held_is_absent(lock) ? RLK_NOT_OWNER : RLK_LOST);
-        (void)machine_step_operation(lock); /* a query, that the undo took back, asks again */
-    } else if (lock->as.hold.valid_ms < before_ms && lock->op == NULL) {
-        rlki_renewal_schedule(lock, true); /* somebody has shortened it: due earlier */
-    }
-}
-
-/* Reports what an acquire or a release could not report, when it is known or when the key has
- * expired. */
-static void machine_settle(rlk_lock *lock)
-{
-    rlki_tally tally = rlki_tally_of(lock);
-    unsigned needed = rlki_needed(lock->client);
-    bool settled = tally.unclean < needed;
-
-    if (!settled && tally.doubt < needed && lock->client->now_ms < lock->cleanup_ms)
-        return;
-    lock->options = (uint8_t)((lock->options & ~(RLKI_OPTION_UNSETTLED | RLKI_OPTION_SETTLED)) |
-                              (settled ? RLKI_OPTION_SETTLED : 0u));
-    rlki_event_raise(lock, RLKI_EVENT_SETTLED);
-}
-
-static void machine_step(rlk_lock *lock)
-{
-    bool was_held = lock->state == RLKI_HELD;
-
-    while (machine_step_operation(lock)) {
-    }
-    if (lock->state == RLKI_HELD) {
-        rlki_held_compare(lock);
-        if (was_held) /* else acquired by this step: validated already */
-            machine_step_lease(lock);
-    }
-    if ((lock->options & RLKI_OPTION_UNSETTLED) != 0 && lock->op == NULL)
-        machine_settle(lock);
-    machine_arm(lock);
-}
-
-/* ---- What nodes report ---- */
-
-/* Somebody else may have the key now: our own deletion, which no server notifies us of, or a token
- * of ours that turned out not to be there. */
-static void machine_notify(rlk_lock *lock, const rlk_node_lock *node, unsigned command,
-                           bool answered, bool had)
-{
-    bool gone = had && (node->flags & RLKI_NODE_PRESENT) == 0;
-
-    if ((answered && command == RLKI_RELEASE) || gone)
-        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, lock);
-    else if (answered && command == RLKI_DEL)
-        rlki_notify(lock->client, rlki_index(node), lock->key_hash, RLK_CAUSE_LOCAL, NULL);
-}
-
-static RLKI_INTO_CALLERS void machine_report(rlk_lock *lock, rlk_node_lock *node,
-                                             rlki_report *report)
-{
-    report->votes = report->votes && lock->op != NULL; /* what it asked may outlive an operation */
-    if (report->kind == RLKI_REPORT_NOTHING)
-        return;
-    if (lock->state == RLKI_HELD)
-        rlki_held_report(lock, node, report);
-    if (lock->op != NULL)
-        lock->op->report(lock, node, report);
-}
-
-/* ---- Deadlines ---- */
-
-/* Sends again what was refused and waits for it, or refuses it where the lock's texts have
- * changed. */
-static void machine_retry(rlk_lock *lock)
-{
-    bool dangles = rlki_token_dangles(lock);
-    unsigned i;
-
-    lock->retry_ms = RLKI_NEVER;
-    for (i = 0; i < rlki_nodes(lock->client); i++) {
-        rlk_node_lock *node = &lock->nodes[i];
-        rlki_report report;
-
-        if ((node->flags & RLKI_NODE_RETRY) == 0)
-            continue;
-        if (!dangles) {
-            rlki_node_lock_resend(node);
-            continue;
-        }
-        rlki_node_lock_refuse(node, &report);
-        machine_report(lock, node, &report);
-    }
-}
-
-void rlki_machine_tick(rlk_lock *lock)
-{
-    int32_t now_ms = lock->client->now_ms;
-
-    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.valid_ms)
-        rlki_held_lose(lock, RLK_LOST);
-    if (now_ms >= lock->retry_ms && now_ms < lock->deadline_ms) /* else behind the result */
-        machine_retry(lock);
-    if (lock->state == RLKI_HELD && now_ms >= lock->as.hold.renew_ms)
-        lock->client->renewal->due(lock);
-    machine_step(lock);
-}
-
-/* ---- Replies ---- */
-
-/* Does what is due before a reply is read. Returns true if that abandoned the command that is
- * answered: its reply then means nothing, and what was sent behind it settles the matter. */
-static bool machine_is_overtaken(rlk_lock *lock, const rlk_node_lock *node)
-{
-    uint8_t tag = node->request.tag;
-    uint8_t state = node->request.state;
-
-    if (!machine_is_due(lock))
-        return false;
-    rlki_machine_tick(lock);
-    return node->request.tag != tag || node->request.state != state;
-}
-
-void rlki_machine_reply(rlk_node_lock *node, rlk_conn *conn, const rlk_reply *reply, unsigned left)
-{
-    rlk_lock *lock = rlki_node_lock_owner(node);
-    unsigned command = node->request.tag;
-    bool had = (node->flags & RLKI_NODE_PRESENT) != 0;
-    rlki_report report;
-
-    if (!machine_is_overtaken(lock, node)) {
-        rlki_node_lock_reply(node, reply, left, &report);
-        machine_report(lock, node, &report);
-        if (report.error == RLK_E_UNEXPECTED)
-            rlk_conn_reject(conn, lock->client->clock_ms);
-        rlki_ready(lock);
-    }
-    machine_notify(lock, node, command, reply->error == RLK_OK, had);
-}
-
-void rlki_machine_lost(rlk_node_lock *node, bool maybe_sent)
-{
-    rlk_lock *lock = rlki_node_lock_owner(node);
-    rlki_report report;
-
-    rlki_node_lock_lost(node, maybe_sent, &report);
-    if (rlki_condemn_is_for((rlk_result)report.error))
-        lock->second_try |= rlki_bit(rlki_index(node));
-    machine_report(lock, node, &report);
-    machine_step(lock);
-}
-
-/* ---- Entrances ---- */
-
-void rlki_machine_drain_all(rlk_client *client)
-{
-    rlk_lock *lock;
-
-    while ((lock = rlki_ready_take(client)) != NULL) {
-        if (machine_is_due(lock))
-            rlki_machine_tick(lock);
-        else
-            machine_step(lock);
-    }
-}
-
-void rlki_machine_run(rlk_lock *lock)
-{
-    machine_step(lock);
-    rlki_machine_drain(lock->client);
-}
-
-rlk_result rlki_machine_enter(rlk_lock *lock)
-{
-    rlk_client *client;
-
-    if (lock == NULL)
-        return RLK_E_ARGUMENT;
-    client = lock->client;
-    if (client == NULL || lock->state == RLKI_CLOSED)
-        return RLK_E_CLOSED;
-    if (!rlki_client_same_process(client))
-        return RLK_E_FORKED;
-    rlki_client_changing(client);
-    rlki_client_now(client);
-    if (machine_is_due(lock))
-        rlki_machine_tick(lock);
-    rlki_machine_drain(client);
-    return RLK_OK;
-}
-
-/* A connection that can't be had answers, in its way, what waits for it. */
-static bool machine_fails_with(const rlk_lock *lock, rlk_conn *conn)
-{
-    return (lock->op->flags & RLKI_OP_ONCE) != 0 || rlki_conn_state(conn) == RLK_CONN_FATAL ||
-           rlki_is_final(rlk_conn_result(conn));
-}
-
-void rlki_machine_changed(rlk_lock *lock, unsigned index)
-{
-    rlk_node_lock *node = &lock->nodes[index];
-    rlk_conn *conn = rlki_route(lock, index);
-    bool ready = rlki_conn_is_ready(conn);
-    bool again; /* the next stream answers */
-
-    if (lock->op == NULL)
-        return;
-    again = !ready && !rlki_conn_is_over(conn) && rlki_operation_tries_again(lock, index);
-    if (!ready)
-        lock->second_try &= (rlk_node_mask)~rlki_bit(index);
-    if (!ready && lock->phase != RLKI_PHASE_SETTLE)
-        rlki_lock_note(lock, index, RLKI_NO_COMMAND, rlk_conn_result(conn));
-    if (lock->op->changed != NULL) {
-        if (!again)
-            lock->op->changed(lock, node, ready);
-    } else if (!ready && !again && node->vote == RLKI_VOTE_NONE && machine_fails_with(lock, conn)) {
-        if (node->request.tag != RLKI_RELEASE) /* an undo stays, for when the node is back */
-            (void)rlki_node_lock_abandon(node);
-        rlki_operation_node_failed(lock, node);
-    }
-    machine_step(lock);
-}
-
 /* ==== src/lock/api.c ====
  *
  * The public calls of a lock, in their started form.
  */
 
-/* RLK_PENDING: begun. Else why not, or that there was nothing to do. */
-static rlk_result api_begin(rlk_lock *lock, const rlki_call *call, int64_t argument,
-                            rlk_holder *holders)
-{
-    rlk_result result;
-
-    if (rlki_operation_is_on(lock))
-        return RLK_E_STATE;
-    /* else who never pauses would starve it */
-    if ((call->flags & RLKI_CALL_YIELDS) != 0 && lock->state == RLKI_HELD &&
-        lock->client->now_ms >= lock->as.hold.renew_ms) {
-        lock->client->renewal->due(lock);
-        rlki_machine_run(lock);
-    }
-    result = call->begin(lock, argument, holders);
-    if (result == RLK_PENDING || result == RLK_OK)
-        rlki_machine_run(lock);
-    return result;
-}
-
-rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_call *call,
-                          int64_t argument, rlk_holder *holders)
-{
-    rlk_result result = entered;
-
-    if (result == RLK_OK)
-        result = api_begin(lock, call, argument, holders);
-    if (result == RLK_PENDING) {
-        if ((lock->events & RLKI_EVENT_RESULT) == 0)
-            return RLK_PENDING;
-        rlki_event_drop(lock, RLKI_EVENT_RESULT); /* it is over already */
-        return (rlk_result)lock->done_result;
-    }
-    /* For rlk_lock_error, unless another's result is under way or still to be pulled. */
-    if (lock != NULL && lock->client != NULL && !rlki_operation_is_on(lock) &&
-        (lock->events & RLKI_EVENT_RESULT) == 0)
-        rlki_operation_note(lock, call->op->id, result);
-    return result;
-}
+extern inline rlk_result rlki_api_begin(rlk_lock *lock, rlk_result entered, const rlki_call *call,
+                                        int64_t argument, rlk_holder *holders);
 
 rlk_result rlki_api_start(rlk_lock *lock, const rlki_call *call, int64_t argument,
                           rlk_holder *holders)
@@ -14773,9 +14795,7 @@ static unsigned client_encode(void *context, rlk_conn *conn, rlk_request *reques
 static void client_reply(void *context, rlk_conn *conn, rlk_request *request,
                          const rlk_reply *reply, unsigned left)
 {
-    rlk_client *client = (rlk_client *)context;
-
-    rlki_client_advance(client, rlki_conn_now(conn));
+    (void)context;
     rlki_machine_reply(client_node_lock(request), conn, reply, left);
 }
 
@@ -15156,7 +15176,8 @@ static bool blocking_report(rlk_lock *lock)
 
 /* One wait of a call whose operation goes on. False: the call is over, whatever the operation is.
  */
-static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancelled)
+static RLKI_INTO_CALLERS bool blocking_turn(rlk_lock *lock, const rlki_operation *op,
+                                            bool *cancelled)
 {
     rlk_client *client = lock->client;
     int answer = client->env.wait(client->env.context, client, rlki_client_deadline(client));
@@ -15177,7 +15198,7 @@ static bool blocking_turn(rlk_lock *lock, const rlki_operation *op, bool *cancel
     return blocking_report(lock);
 }
 
-static rlk_result blocking_wait(rlk_lock *lock)
+static RLKI_INTO_CALLERS rlk_result blocking_wait(rlk_lock *lock)
 {
     rlk_client *client = lock->client;
     const rlki_operation *op = lock->op;
@@ -15202,7 +15223,7 @@ static rlk_result blocking_wait(rlk_lock *lock)
 #define BLOCKING_IDLE_MS 1000
 
 /* Before starting: without a way to wait nothing is started. `serves`: reads in any case. */
-static rlk_result blocking_enter(rlk_lock *lock, bool serves)
+static RLKI_INTO_CALLERS rlk_result blocking_enter(rlk_lock *lock, bool serves)
 {
     rlk_result result = rlki_machine_enter(lock);
     rlk_client *client;
@@ -18145,7 +18166,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 }
 
 /* Writes what the kernel takes. False: the stream is over. */
-static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
+static RLKI_INTO_CALLERS bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
 {
     int round = 0;
 
@@ -18179,7 +18200,8 @@ static bool socket_send(rlk_socket *sock, int *error, int64_t now_ms)
 
 /* Reads first, so that what the replies set off leaves in the same call. RLK_OK, or how the stream
  * ended. */
-static rlk_result socket_exchange(rlk_socket *sock, short revents, int *error, int64_t now_ms)
+static RLKI_INTO_CALLERS rlk_result socket_exchange(rlk_socket *sock, short revents, int *error,
+                                                    int64_t now_ms)
 {
     bool up = true;
 
@@ -18211,7 +18233,7 @@ static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *erro
 }
 
 /* Moves what can be moved. Returns what the connection wants after that. */
-static unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
+static RLKI_INTO_CALLERS unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
 {
     int error = 0;
     unsigned wants;
@@ -19289,9 +19311,24 @@ int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events)
     return rlk_socket_fd(sock);
 }
 
+/* Returns true if a node is not connected: to resolve its name may take long, so that the clock has
+ * gone on. */
+static bool posix_connects(const rlk_posix_client *posix)
+{
+    unsigned i;
+
+    for (i = 0; i < posix->client.nodes; i++) {
+        if (rlk_conn_get_state(posix->client.conns[i]) != RLK_CONN_READY) {
+            return true;
+        }
+    }
+    return false;
+}
+
 nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap, int *timeout_ms)
 {
     int ignored;
+    bool connects;
     rlk_client *client;
 
     if (timeout_ms == NULL) {
@@ -19306,11 +19343,14 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
         client->env.changed = posix_changed;
     }
     rlki_client_now(client);
+    connects = posix_connects(posix);
     posix_serve(posix, NULL, 0, false);
     if (client->events != NULL) {
         *timeout_ms = 0;
     } else {
-        rlki_client_now(client); /* a resolver may have taken long */
+        if (connects) {
+            rlki_client_now(client);
+        }
         *timeout_ms = posix_timeout(posix, posix_deadline(posix, rlk_client_deadline(client)));
     }
     return posix_fill(posix, fds);

@@ -588,9 +588,24 @@ int rlk_posix_fd(const rlk_posix_client *posix, unsigned slot, short *events)
     return rlk_socket_fd(sock);
 }
 
+/* Returns true if a node is not connected: to resolve its name may take long, so that the clock has
+ * gone on. */
+static bool posix_connects(const rlk_posix_client *posix)
+{
+    unsigned i;
+
+    for (i = 0; i < posix->client.nodes; i++) {
+        if (rlk_conn_get_state(posix->client.conns[i]) != RLK_CONN_READY) {
+            return true;
+        }
+    }
+    return false;
+}
+
 nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap, int *timeout_ms)
 {
     int ignored;
+    bool connects;
     rlk_client *client;
 
     if (timeout_ms == NULL) {
@@ -605,11 +620,14 @@ nfds_t rlk_posix_prepare(rlk_posix_client *posix, struct pollfd *fds, nfds_t cap
         client->env.changed = posix_changed;
     }
     rlki_client_now(client);
+    connects = posix_connects(posix);
     posix_serve(posix, NULL, 0, false);
     if (client->events != NULL) {
         *timeout_ms = 0;
     } else {
-        rlki_client_now(client); /* a resolver may have taken long */
+        if (connects) {
+            rlki_client_now(client);
+        }
         *timeout_ms = posix_timeout(posix, posix_deadline(posix, rlk_client_deadline(client)));
     }
     return posix_fill(posix, fds);
