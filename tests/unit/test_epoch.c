@@ -256,9 +256,8 @@ static void test_epoch_a_clock_of_any_numbers(void **state)
         bool fails = i >= COUNT_OF(offsets);
 
         h.offset_ms = offsets[i % COUNT_OF(offsets)];
-        harness_start_automatic(&h, RLK_MAX_NODES >= 3 ? 3 : 1);
-        if (RLK_MAX_NODES >= 3)
-            h.servers[2].automatic = false; /* what it has does not move */
+        harness_start_automatic(&h, 3);
+        h.servers[2].automatic = false; /* what it has does not move */
         holds(&lock, 30000);
         assert_int_equal(rlk_valid_until_ms(&lock), h.now_ms + 30000 - 303);
         harness_advance(&h, 1000);
