@@ -1171,8 +1171,8 @@ RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
 
 /* Keeps a driver's own words for why the stream or the attempt fails, of which rlk_conn_closed then
- * has the result: RLK_E_RESOLVE, RLK_E_TLS, RLK_E_TLS_REFUSED. rlk_conn_text has them, as far as
- * they fit. */
+ * has the result: RLK_E_RESOLVE, RLK_E_TLS, RLK_E_TLS_REFUSED; or for what the first attempt waits.
+ * rlk_conn_text has them, as far as they fit. */
 RLK_API void rlk_conn_explain(rlk_conn *conn, const char *text);
 
 /* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until
@@ -15931,8 +15931,8 @@ static void text_errno(text_out *out, const rlk_env *env, int number)
 /* The connection's text has the driver's words, not the server's. */
 static bool text_is_drivers(rlk_result error)
 {
-    return error == RLK_E_RESOLVE || error == RLK_E_CONNECT_TIMEOUT || error == RLK_E_TLS ||
-           error == RLK_E_TLS_REFUSED;
+    return error == RLK_E_NOT_CONNECTED || error == RLK_E_RESOLVE ||
+           error == RLK_E_CONNECT_TIMEOUT || error == RLK_E_TLS || error == RLK_E_TLS_REFUSED;
 }
 
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */
@@ -17853,6 +17853,17 @@ static void socket_address_failed(rlk_socket *sock, int error)
     }
 }
 
+/* Until the first attempt is over, its words say what an acquire waits for that ends before it. */
+static void socket_explain_wait(const rlk_socket *sock, const char *words)
+{
+    if (rlk_conn_result(sock->conn) == RLK_E_NOT_CONNECTED) {
+        rlk_conn_explain(sock->conn, words);
+    }
+}
+
+/* A plain port answers nothing until a line ends. */
+#define SOCKET_NO_TLS_ANSWER "no answer to TLS's handshake: is it a TLS port?"
+
 /* Goes on with the TLS handshake. */
 static socket_outcome socket_secure(rlk_socket *sock)
 {
@@ -17867,11 +17878,9 @@ static socket_outcome socket_secure(rlk_socket *sock)
     if (status == RLK_TLS_DONE) {
         status = rlki_tls_handshake(sock);
     }
-    if (status == RLK_TLS_DONE) {
-        return SOCKET_DONE;
-    }
     if (rlki_tls_goes_on(status)) {
-        return SOCKET_UNDER_WAY;
+        socket_explain_wait(sock, status == RLK_TLS_DONE ? "" : SOCKET_NO_TLS_ANSWER);
+        return status == RLK_TLS_DONE ? SOCKET_DONE : SOCKET_UNDER_WAY;
     }
     why = rlki_tls_result(sock, status, &error);
     if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
@@ -18431,7 +18440,7 @@ static const char *socket_overdue_words(const rlk_socket *sock)
     case SOCKET_RESOLVING:
         return "the host name was not resolved in time";
     case SOCKET_TLS:
-        return "no answer to TLS's handshake: is it a TLS port?";
+        return SOCKET_NO_TLS_ANSWER;
     default:
         return "";
     }

@@ -299,8 +299,8 @@ RLK_API void rlk_conn_connected(rlk_conn *conn, uint64_t peer, const char *local
 RLK_API void rlk_conn_closed(rlk_conn *conn, rlk_result why, int sys_errno, int64_t now_ms);
 
 /* Keeps a driver's own words for why the stream or the attempt fails, of which rlk_conn_closed then
- * has the result: RLK_E_RESOLVE, RLK_E_TLS, RLK_E_TLS_REFUSED. rlk_conn_text has them, as far as
- * they fit. */
+ * has the result: RLK_E_RESOLVE, RLK_E_TLS, RLK_E_TLS_REFUSED; or for what the first attempt waits.
+ * rlk_conn_text has them, as far as they fit. */
 RLK_API void rlk_conn_explain(rlk_conn *conn, const char *text);
 
 /* Returns bytes to send, *len of them; NULL and 0 if there are none. They do not move until

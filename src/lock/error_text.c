@@ -177,8 +177,8 @@ static void text_errno(text_out *out, const rlk_env *env, int number)
 /* The connection's text has the driver's words, not the server's. */
 static bool text_is_drivers(rlk_result error)
 {
-    return error == RLK_E_RESOLVE || error == RLK_E_CONNECT_TIMEOUT || error == RLK_E_TLS ||
-           error == RLK_E_TLS_REFUSED;
+    return error == RLK_E_NOT_CONNECTED || error == RLK_E_RESOLVE ||
+           error == RLK_E_CONNECT_TIMEOUT || error == RLK_E_TLS || error == RLK_E_TLS_REFUSED;
 }
 
 /* " (node 0, 127.0.0.1:6379, HELLO; the server said: ...; errno 111)" */

@@ -424,6 +424,7 @@ static void test_tls_to_a_server_without_tls(void **state)
 {
     const server_config config = {.tcp = true};
     server *redis = server_start(&config);
+    rlk_posix_options options;
     rlk_posix_client client;
     tls_backend backend;
     rlk_result result;
@@ -441,6 +442,20 @@ static void test_tls_to_a_server_without_tls(void **state)
     assert_contains(rlk_lock_error(&lock),
                     result == RLK_E_TLS_REFUSED ? "speaks no TLS" : "is it a TLS port?");
     assert_int_equal(server_calls(redis, "set"), 0);
+    rlk_lock_close(&lock);
+    rlk_posix_close(&client);
+
+    /* also where the acquire ends before the time for the connect does */
+    memset(&options, 0, sizeof options);
+    options.tls = &backend.tls;
+    options.connect_timeout_ms = 60000;
+    assert_result(rlk_posix_open(&client, url, &options), RLK_OK);
+    assert_result(rlk_lock_init(&lock, &client.client, "foobar", NULL), RLK_OK);
+    result = rlk_acquire(&lock, scaled(300));
+    if (result != RLK_E_TLS_REFUSED)
+        assert_result(result, RLK_E_NOT_CONNECTED);
+    assert_contains(rlk_lock_error(&lock),
+                    result == RLK_E_TLS_REFUSED ? "speaks no TLS" : "is it a TLS port?");
     rlk_lock_close(&lock);
     rlk_posix_close(&client);
     tls_backend_close(&backend);

@@ -58,6 +58,29 @@ static void test_error_text_words_of_drivers(void **state)
     }
 }
 
+static int let_pass(harness *self)
+{
+    self->now_ms += 20;
+    self->ends_wait = true;
+    return 0;
+}
+
+/* Also before the first attempt is over: what it waits for. */
+static void test_error_text_words_of_an_attempt_under_way(void **state)
+{
+    (void)state;
+    memset(&h.config, 0, sizeof h.config);
+    h.config.operation_timeout_ms = 50;
+    harness_open(&h, 1, 1);
+    h.servers[0].mute = true;
+    h.on_wait = let_pass;
+    assert_result(rlk_client_check(h.client), RLK_E_NOT_CONNECTED);
+    rlk_conn_explain(&harness_link_of(&h, 0)->conn, "no answer yet");
+    assert_contains(rlk_client_error(h.client), "; no answer yet)");
+    memset(&h.config, 0, sizeof h.config);
+    h.on_wait = NULL;
+}
+
 static void test_fault_129_quorum_out_of_reach(void **state)
 {
     rlk_lock lock;
@@ -199,6 +222,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_text_words_of_drivers),
+        cmocka_unit_test(test_error_text_words_of_an_attempt_under_way),
         cmocka_unit_test(test_fault_129_quorum_out_of_reach),
         cmocka_unit_test(test_fault_129_nodes_that_refuse),
         cmocka_unit_test(test_fault_129_one_node),

@@ -161,6 +161,17 @@ static void socket_address_failed(rlk_socket *sock, int error)
     }
 }
 
+/* Until the first attempt is over, its words say what an acquire waits for that ends before it. */
+static void socket_explain_wait(const rlk_socket *sock, const char *words)
+{
+    if (rlk_conn_result(sock->conn) == RLK_E_NOT_CONNECTED) {
+        rlk_conn_explain(sock->conn, words);
+    }
+}
+
+/* A plain port answers nothing until a line ends. */
+#define SOCKET_NO_TLS_ANSWER "no answer to TLS's handshake: is it a TLS port?"
+
 /* Goes on with the TLS handshake. */
 static socket_outcome socket_secure(rlk_socket *sock)
 {
@@ -175,11 +186,9 @@ static socket_outcome socket_secure(rlk_socket *sock)
     if (status == RLK_TLS_DONE) {
         status = rlki_tls_handshake(sock);
     }
-    if (status == RLK_TLS_DONE) {
-        return SOCKET_DONE;
-    }
     if (rlki_tls_goes_on(status)) {
-        return SOCKET_UNDER_WAY;
+        socket_explain_wait(sock, status == RLK_TLS_DONE ? "" : SOCKET_NO_TLS_ANSWER);
+        return status == RLK_TLS_DONE ? SOCKET_DONE : SOCKET_UNDER_WAY;
     }
     why = rlki_tls_result(sock, status, &error);
     if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
@@ -739,7 +748,7 @@ static const char *socket_overdue_words(const rlk_socket *sock)
     case SOCKET_RESOLVING:
         return "the host name was not resolved in time";
     case SOCKET_TLS:
-        return "no answer to TLS's handshake: is it a TLS port?";
+        return SOCKET_NO_TLS_ANSWER;
     default:
         return "";
     }
