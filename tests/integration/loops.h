@@ -388,7 +388,7 @@ static int black_hole(int fds[3])
     assert_int_equal(getsockname(fds[0], (struct sockaddr *)&address, &len), 0);
     for (i = 1; i < 3; i++) {
         assert_int_equal(fcntl(fds[i], F_SETFL, O_NONBLOCK), 0);
-        (void)!connect(fds[i], (struct sockaddr *)&address, sizeof address);
+        (void)(connect(fds[i], (struct sockaddr *)&address, sizeof address) != 0);
     }
     return ntohs(address.sin_port);
 }

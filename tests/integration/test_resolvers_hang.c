@@ -402,6 +402,7 @@ static void test_resolver_thread_closed_before_its_clients(void **state)
     hang(&one, 60000);
     zone_release(); /* with an error */
     wait_until(zone_hanging() == 0);
+
     support_sleep_ms(20); /* until the thread has ended */
     kind->end();
     while (strstr(rlk_lock_error(&one.lock), "the resolver is closed, or has no memory") == NULL) {

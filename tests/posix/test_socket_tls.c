@@ -456,6 +456,7 @@ static void test_socket_tls_write_waits_for_pending_bytes(void **state)
     client_submit(&c, &first, text);
     client_service(&c, 0);
     wait_until(peer_read(&server) && server.input_len > sizeof text);
+
     peer_turn(&server);
     wait_until((client_poll(&c, 0) & POLLIN) != 0);
 
@@ -470,6 +471,7 @@ static void test_socket_tls_write_waits_for_pending_bytes(void **state)
     client_service(&c, 0);
     assert_int_equal(fake.writes, writes + 2);
     client_until(&c, second.replies == 1);
+
     assert_true(first.good && second.good);
     tls_end(&c, &server);
 }

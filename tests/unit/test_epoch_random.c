@@ -205,6 +205,7 @@ static bool see_event(void)
         SAME(w, event.operation);
         SAME(w, event.result);
         SAME(w, event.lost_cause);
+
         if (event.operation == RLK_OP_ACQUIRE && event.result == RLK_TIMED_OUT)
             assert_true(w->h.now_ms >= w->end_ms[lock]);
         any = any || pulled;
@@ -247,6 +248,7 @@ static void see(bool ticked)
     {
         world_check(w);
         SAME(w, harness_commands(&w->h));
+
         if (!ticked)
             continue;
         world_check_ticked(w);
