@@ -209,21 +209,12 @@ static int64_t loop_until_end;
 
 static server *start_all(const loop *on)
 {
-    static const certificate_spec spec = {.names = "DNS:localhost"};
     rlk_lock_config lock_config = rlk_lock_config_default();
+    server *redis = certificate_server("DNS:localhost", NULL);
     rlk_posix_options options;
-    server_config config;
     rlk_tls_config trusted;
-    certificate cert;
-    server *redis;
     size_t i;
 
-    certificate_make(&cert, &spec);
-    memset(&config, 0, sizeof config);
-    config.tcp = true;
-    config.tls_cert = cert.file;
-    config.tls_key = cert.key_file;
-    redis = server_start(&config);
     memset(&trusted, 0, sizeof trusted);
     trusted.ca_file = certificate_authority("ca");
     assert_result(rlk_openssl_init(&tls, &trusted), RLK_OK);

@@ -8,22 +8,6 @@
 #include "support.h"
 
 #include <stdio.h>
-#include <string.h>
-
-/* With a certificate by the authority "ca" for "localhost". */
-static server *tls_server(void)
-{
-    static const certificate_spec spec = {.names = "DNS:localhost"};
-    certificate cert;
-    server_config config;
-
-    certificate_make(&cert, &spec);
-    memset(&config, 0, sizeof config);
-    config.tcp = true;
-    config.tls_cert = cert.file;
-    config.tls_key = cert.key_file;
-    return server_start(&config);
-}
 
 static program *tls_start(const char *url, const char *ca)
 {
@@ -32,7 +16,7 @@ static program *tls_start(const char *url, const char *ca)
 
 static void test_tls_acquires_and_releases(void **state)
 {
-    server *redis = tls_server();
+    server *redis = certificate_server("DNS:localhost", NULL);
     program *run = tls_start(server_tls_url(redis), certificate_authority("ca"));
 
     (void)state;
@@ -45,7 +29,7 @@ static void test_tls_acquires_and_releases(void **state)
 
 static void test_tls_waits_for_the_holder(void **state)
 {
-    server *redis = tls_server();
+    server *redis = certificate_server("DNS:localhost", NULL);
     program *run;
 
     (void)state;
@@ -69,7 +53,7 @@ static void test_tls_waits_for_the_holder(void **state)
 
 static void test_tls_connects_again(void **state)
 {
-    server *redis = tls_server();
+    server *redis = certificate_server("DNS:localhost", NULL);
     program *run;
 
     (void)state;
@@ -85,7 +69,7 @@ static void test_tls_connects_again(void **state)
 /* Another server than the one that was meant gets no byte of a command. */
 static void test_tls_refuses_another_name(void **state)
 {
-    server *redis = tls_server();
+    server *redis = certificate_server("DNS:localhost", NULL);
     char url[64];
     program *run;
 
@@ -100,7 +84,7 @@ static void test_tls_refuses_another_name(void **state)
 
 static void test_tls_refuses_another_ca(void **state)
 {
-    server *redis = tls_server();
+    server *redis = certificate_server("DNS:localhost", NULL);
     program *run = tls_start(server_tls_url(redis), certificate_authority("other"));
 
     (void)state;
@@ -113,7 +97,7 @@ static void test_tls_refuses_another_ca(void **state)
 /* What is wrong with the arguments, in words of the caller. */
 static void test_tls_names_what_is_wrong(void **state)
 {
-    server *redis = tls_server();
+    server *redis = certificate_server("DNS:localhost", NULL);
     char url[64];
     program *run = tls_start(server_tls_url(redis), "no-such-file");
 

@@ -77,20 +77,9 @@ static void test_tls_openssl_keeps_to_the_systems_least_version(void **state)
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
-        const certificate_spec spec = {.names = "DNS:localhost"};
-        server_config config;
-        certificate cert;
-        server *redis;
-        pid_t child;
+        server *redis = certificate_server("DNS:localhost", rows[i].versions);
+        pid_t child = child_fork();
 
-        certificate_make(&cert, &spec);
-        memset(&config, 0, sizeof config);
-        config.tcp = true;
-        config.tls_cert = cert.file;
-        config.tls_key = cert.key_file;
-        config.tls_versions = rows[i].versions;
-        redis = server_start(&config);
-        child = child_fork();
         if (child == 0) {
             CHILD_CHECK(acquire_with(settings(rows[i].line), certificate_authority("ca"),
                                      server_tls_url(redis)) == rows[i].result);

@@ -21,20 +21,6 @@
 
 static rlk_openssl tls;
 
-static server *start_server(const char *names)
-{
-    const certificate_spec spec = {.names = names};
-    static certificate cert;
-    server_config config;
-
-    certificate_make(&cert, &spec);
-    memset(&config, 0, sizeof config);
-    config.tcp = true;
-    config.tls_cert = cert.file;
-    config.tls_key = cert.key_file;
-    return server_start(&config);
-}
-
 static void init_tls(void)
 {
     rlk_tls_config config;
@@ -54,8 +40,8 @@ static void leave_an_error(void)
 /* Each call begins with somebody else's error, and ends with none, whatever becomes of it. */
 static void test_tls_openssl_leaves_the_error_queue_clean(void **state)
 {
-    server *redis = start_server("DNS:localhost");
-    server *wrong = start_server("DNS:wrong.example");
+    server *redis = certificate_server("DNS:localhost", NULL);
+    server *wrong = certificate_server("DNS:wrong.example", NULL);
     rlk_posix_options options;
     rlk_posix_client posix;
     rlk_tls_config config;
@@ -146,7 +132,7 @@ static void *work(void *context)
 static void test_tls_openssl_serves_several_threads(void **state)
 {
     worker workers[THREADS];
-    server *redis = start_server("DNS:localhost");
+    server *redis = certificate_server("DNS:localhost", NULL);
     unsigned i;
 
     (void)state;
@@ -169,7 +155,7 @@ static void test_tls_openssl_serves_several_threads(void **state)
 static void test_tls_openssl_serves_a_keeper(void **state)
 {
     static rlk_keeper keeper;
-    server *redis = start_server("DNS:localhost");
+    server *redis = certificate_server("DNS:localhost", NULL);
     const char *url = server_tls_url(redis);
     rlk_posix_options options;
     rlk_posix_client posix;

@@ -205,21 +205,6 @@ static void wire_ping(wire *it)
 
 /* ---- What all tests need ---- */
 
-static server *session_server(const char *versions)
-{
-    static const certificate_spec spec = {.names = "DNS:localhost,IP:127.0.0.1"};
-    server_config config;
-    certificate cert;
-
-    certificate_make(&cert, &spec);
-    memset(&config, 0, sizeof config);
-    config.tcp = true;
-    config.tls_cert = cert.file;
-    config.tls_key = cert.key_file;
-    config.tls_versions = versions;
-    return server_start(&config);
-}
-
 static void session_backend(tls_backend *backend)
 {
     rlk_tls_config config;
@@ -227,6 +212,39 @@ static void session_backend(tls_backend *backend)
     memset(&config, 0, sizeof config);
     config.ca_file = certificate_authority("ca");
     assert_result(tls_backend_init(backend, &config), RLK_OK);
+}
+
+/* A server of these versions, a backend, and a stream between them; the handshake comes next. */
+static server *session_open(tls_backend *backend, wire *it, const char *versions)
+{
+    server *redis = certificate_server("DNS:localhost,IP:127.0.0.1", versions);
+
+    session_backend(backend);
+    wire_open(it, &backend->tls, server_port(redis));
+    return redis;
+}
+
+/* The same, and the handshake is done. */
+static server *session_start(tls_backend *backend, wire *it, const char *versions)
+{
+    server *redis = session_open(backend, it, versions);
+
+    assert_int_equal(wire_handshake(it), RLK_TLS_DONE);
+    return redis;
+}
+
+/* Another stream of the same session, and its handshake. */
+static void session_again(wire *it, server *redis)
+{
+    wire_begin(it, server_port(redis));
+    assert_int_equal(wire_handshake(it), RLK_TLS_DONE);
+}
+
+static void session_end(tls_backend *backend, wire *it, server *redis)
+{
+    wire_close(it);
+    tls_backend_close(backend);
+    server_free(redis);
 }
 
 /* Each test with both versions; a backend without 1.3 does both with 1.2. */
@@ -241,20 +259,16 @@ static void test_tls_session_goes_on_byte_by_byte(void **state)
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
-        server *redis = session_server(session_versions[i]);
         tls_backend backend;
         wire it;
+        server *redis = session_open(&backend, &it, session_versions[i]);
 
-        session_backend(&backend);
-        wire_open(&it, &backend.tls, server_port(redis));
         it.step = 1;
         it.starve = true;
         assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
         wire_ping(&it);
         wire_ping(&it);
-        wire_close(&it);
-        tls_backend_close(&backend);
-        server_free(redis);
+        session_end(&backend, &it, redis);
     }
 }
 
@@ -265,17 +279,14 @@ static void test_tls_session_survives_cuts_of_the_handshake(void **state)
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
-        server *redis = session_server(session_versions[i]);
         size_t step = support_time_factor() > 2 ? 17 : 1;
         rlk_tls_status status;
         tls_backend backend;
         size_t whole;
         size_t cut;
         wire it;
+        server *redis = session_start(&backend, &it, session_versions[i]);
 
-        session_backend(&backend);
-        wire_open(&it, &backend.tls, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
         whole = it.received;
         wire_close(&it);
         wire_open(&it, &backend.tls, server_port(redis));
@@ -290,12 +301,9 @@ static void test_tls_session_survives_cuts_of_the_handshake(void **state)
             wire_end(&it, cut % 2 == 0);
         }
         it.cut_after = WIRE_ALL;
-        wire_begin(&it, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        session_again(&it, redis);
         wire_ping(&it);
-        wire_close(&it);
-        tls_backend_close(&backend);
-        server_free(redis);
+        session_end(&backend, &it, redis);
     }
 }
 
@@ -306,43 +314,34 @@ static void test_tls_session_knows_a_cut_from_an_end(void **state)
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
-        server *redis = session_server(session_versions[i]);
         tls_backend backend;
         char byte;
         wire it;
+        server *redis = session_start(&backend, &it, session_versions[i]);
 
-        session_backend(&backend);
-        wire_open(&it, &backend.tls, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
         wire_ping(&it);
         assert_int_equal(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes"), 1);
         assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_CLOSED);
         wire_end(&it, true);
 
-        wire_begin(&it, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        session_again(&it, redis);
         wire_ping(&it);
         server_kill(redis);
         assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_CUT);
-        wire_close(&it);
-        tls_backend_close(&backend);
-        server_free(redis);
+        session_end(&backend, &it, redis);
     }
 }
 
 /* The end that we send is one for the server, too: it sees no error. */
 static void test_tls_session_sends_close_notify(void **state)
 {
-    server *redis = session_server(NULL);
     tls_backend backend;
     char bytes[64];
     ssize_t n;
     wire it;
+    server *redis = session_start(&backend, &it, NULL);
 
     (void)state;
-    session_backend(&backend);
-    wire_open(&it, &backend.tls, server_port(redis));
-    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
     wire_ping(&it);
     it.tls->calls->end(it.session, true);
     /* The server answers it by its own, and closes, although the descriptor is still open. */
@@ -353,8 +352,7 @@ static void test_tls_session_sends_close_notify(void **state)
         n = recv(it.fd, bytes, sizeof bytes, 0);
     } while (n > 0);
     assert_int_equal(n, 0);
-    wire_close(&it);
-    tls_backend_close(&backend);
+    session_end(&backend, &it, redis);
 }
 
 /* The second handshake has no certificate: less than half of the bytes. */
@@ -364,14 +362,11 @@ static void test_tls_session_is_resumed(void **state)
 
     (void)state;
     for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
-        server *redis = session_server(session_versions[i]);
         tls_backend backend;
         size_t whole;
         wire it;
+        server *redis = session_start(&backend, &it, session_versions[i]);
 
-        session_backend(&backend);
-        wire_open(&it, &backend.tls, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
         whole = it.received;
         /* A flight leaves at once: a server that refuses its first message hangs up, and what is
          * sent after that would take its reason away. */
@@ -379,8 +374,7 @@ static void test_tls_session_is_resumed(void **state)
         wire_ping(&it);
         wire_end(&it, true);
 
-        wire_begin(&it, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        session_again(&it, redis);
         support_row_name("%zu bytes, then %zu", whole, it.received);
         assert_true(it.received < whole / 2);
         wire_ping(&it);
@@ -388,13 +382,10 @@ static void test_tls_session_is_resumed(void **state)
 
         /* Another process has other keys: a whole handshake, without an error. */
         server_restart(redis, false);
-        wire_begin(&it, server_port(redis));
-        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        session_again(&it, redis);
         assert_true(it.received > whole / 2);
         wire_ping(&it);
-        wire_close(&it);
-        tls_backend_close(&backend);
-        server_free(redis);
+        session_end(&backend, &it, redis);
     }
 }
 
@@ -403,7 +394,7 @@ static void test_tls_session_writes_and_reads_much(void **state)
 {
     const size_t len = 262144;
     static const char head[] = "*2\r\n$4\r\nECHO\r\n$262144\r\n";
-    server *redis = session_server(NULL);
+    server *redis;
     char *bytes = (char *)malloc(len + 2);
     char *back = (char *)malloc(len + 13);
     tls_backend backend;
@@ -415,8 +406,7 @@ static void test_tls_session_writes_and_reads_much(void **state)
     for (i = 0; i < len; i++)
         bytes[i] = (char)('a' + i * 7 % 23);
     memcpy(bytes + len, "\r\n", 2);
-    session_backend(&backend);
-    wire_open(&it, &backend.tls, server_port(redis));
+    redis = session_open(&backend, &it, NULL);
     (void)setsockopt(it.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     (void)setsockopt(it.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     it.step = 1000;
@@ -427,8 +417,7 @@ static void test_tls_session_writes_and_reads_much(void **state)
     assert_memory_equal(back, "$262144\r\n", 9);
     assert_memory_equal(back + 9, bytes, len + 2);
     wire_ping(&it);
-    wire_close(&it);
-    tls_backend_close(&backend);
+    session_end(&backend, &it, redis);
     free(bytes);
     free(back);
 }
@@ -446,15 +435,12 @@ static bool wire_hello_has(const wire *it, const char *name)
 /* SNI is for names: a server may refuse an address there (RFC 6066, 3). */
 static void test_tls_session_sends_names_only(void **state)
 {
-    server *redis = session_server(NULL);
     tls_backend backend;
     size_t whole;
     wire it;
+    server *redis = session_start(&backend, &it, NULL);
 
     (void)state;
-    session_backend(&backend);
-    wire_open(&it, &backend.tls, server_port(redis));
-    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
     assert_true(wire_hello_has(&it, "localhost"));
     whole = it.received;
     wire_ping(&it);
@@ -463,29 +449,24 @@ static void test_tls_session_sends_names_only(void **state)
     /* To another peer nothing of the first one stays: it was verified for that one. */
     memset(it.hello, 0, sizeof it.hello);
     it.by_address = true;
-    wire_begin(&it, server_port(redis));
-    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+    session_again(&it, redis);
     assert_false(wire_hello_has(&it, "localhost"));
     assert_false(wire_hello_has(&it, "127.0.0.1"));
     assert_true(it.received > whole / 2);
     wire_ping(&it);
-    wire_close(&it);
-    tls_backend_close(&backend);
+    session_end(&backend, &it, redis);
 }
 
 /* What TLS has read and the caller has not is not to be seen at the descriptor. */
 static void test_tls_session_has_bytes_pending(void **state)
 {
-    server *redis = session_server(NULL);
     struct pollfd ready;
     tls_backend backend;
     char byte;
     wire it;
+    server *redis = session_start(&backend, &it, NULL);
 
     (void)state;
-    session_backend(&backend);
-    wire_open(&it, &backend.tls, server_port(redis));
-    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
     assert_int_equal(wire_write(&it, "ECHO abcd\r\n", 11), RLK_TLS_DONE);
     assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
     assert_int_equal(byte, '$');
@@ -498,14 +479,13 @@ static void test_tls_session_has_bytes_pending(void **state)
     assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
     assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_DONE);
     assert_false(it.tls->calls->pending(it.session));
-    wire_close(&it);
-    tls_backend_close(&backend);
+    session_end(&backend, &it, redis);
 }
 
 /* The server hangs up while there is much to write: an error at once, and no signal. */
 static void test_tls_session_fails_to_write_into_nothing(void **state)
 {
-    server *redis = session_server(NULL);
+    server *redis;
     rlk_tls_status status = RLK_TLS_DONE;
     tls_backend backend;
     char bytes[1024];
@@ -514,9 +494,7 @@ static void test_tls_session_fails_to_write_into_nothing(void **state)
 
     (void)state;
     memset(bytes, 'x', sizeof bytes);
-    session_backend(&backend);
-    wire_open(&it, &backend.tls, server_port(redis));
-    assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+    redis = session_start(&backend, &it, NULL);
     wire_ping(&it);
     server_kill(redis);
     for (round = 0; round < 3 && status == RLK_TLS_DONE; round++) {
@@ -526,8 +504,7 @@ static void test_tls_session_fails_to_write_into_nothing(void **state)
     if (status == RLK_TLS_DONE) /* perhaps only a read says so */
         status = wire_read(&it, bytes, 1);
     assert_true(status == RLK_TLS_CUT || status == RLK_TLS_FAILED);
-    wire_close(&it);
-    tls_backend_close(&backend);
+    session_end(&backend, &it, redis);
 }
 
 /* ---- Random numbers ---- */

@@ -32,19 +32,10 @@ static char traffic_keys[TRAFFIC_LOCKS][16];
 
 static void traffic_open(const char *versions)
 {
-    static const certificate_spec spec = {.names = "DNS:localhost"};
     rlk_posix_options options;
     rlk_tls_config config;
-    server_config server_is;
-    certificate cert;
 
-    certificate_make(&cert, &spec);
-    memset(&server_is, 0, sizeof server_is);
-    server_is.tcp = true;
-    server_is.tls_cert = cert.file;
-    server_is.tls_key = cert.key_file;
-    server_is.tls_versions = versions;
-    it.redis = server_start(&server_is);
+    it.redis = certificate_server("DNS:localhost", versions);
     memset(&config, 0, sizeof config);
     config.ca_file = certificate_authority("ca");
     assert_result(tls_backend_init(&it.backend, &config), RLK_OK);

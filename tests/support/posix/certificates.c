@@ -159,6 +159,21 @@ void certificate_make(certificate *out, const certificate_spec *spec)
     snprintf(out->key_file, sizeof out->key_file, "%s/server.key", certificate_home);
 }
 
+server *certificate_server(const char *names, const char *versions)
+{
+    const certificate_spec spec = {.names = names};
+    server_config config;
+    certificate cert;
+
+    certificate_make(&cert, &spec);
+    memset(&config, 0, sizeof config);
+    config.tcp = true;
+    config.tls_cert = cert.file;
+    config.tls_key = cert.key_file;
+    config.tls_versions = versions;
+    return server_start(&config);
+}
+
 const char *certificate_folder(const char *name, ...)
 {
     const char *folder;

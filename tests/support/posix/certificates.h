@@ -10,9 +10,13 @@
  *     config.tls_cert = cert.file;
  *     config.tls_key = cert.key_file;
  *     ... certificate_authority("ca") ... is who signed it
+ *
+ *     server *redis = certificate_server("DNS:localhost", NULL);   all of that, for a valid one
  */
 #ifndef TEST_CERTIFICATES_H
 #define TEST_CERTIFICATES_H
+
+#include "server.h"
 
 #include <stdint.h>
 
@@ -36,6 +40,10 @@ typedef struct certificate {
 
 /* Makes a certificate, and first the authority, if no other certificate of the test is by it. */
 void certificate_make(certificate *out, const certificate_spec *spec);
+
+/* Starts a server whose TCP port speaks TLS, with a certificate for these names by the authority
+ * "ca". The versions are those of server_config; NULL: the server's choice. */
+server *certificate_server(const char *names, const char *versions);
 
 /* Returns the file of an authority's certificate, and makes it at the first call of the test. The
  * path lives until the teardown. */
