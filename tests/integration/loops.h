@@ -162,10 +162,16 @@ static void client_free(side *s)
     s->client = NULL;
 }
 
-static void side_close(side *s)
+/* Ends it; the loop goes on. */
+static void side_leave(side *s)
 {
     adapter_free(s);
     client_free(s);
+}
+
+static void side_close(side *s)
+{
+    side_leave(s);
     driver->close();
 }
 
@@ -179,6 +185,15 @@ static server *loop_server(bool tcp)
     return server_start(&config);
 }
 
+/* A loop, a server, and a client of it with a lock. */
+static server *side_begin(side *s, bool tcp)
+{
+    server *redis = loop_server(tcp);
+
+    side_open(s, tcp ? server_tcp_url(redis) : server_url(redis), NULL, NULL);
+    return redis;
+}
+
 static bool side_ready(const side *s)
 {
     return rlk_conn_get_state(rlk_client_conn(&s->client->client, 0)) == RLK_CONN_READY;
@@ -190,11 +205,16 @@ static void assert_prompt(void)
     assert_between(support_now_ms() - began, 0, scaled(1000));
 }
 
+static void acquire_start(rlk_lock *lock, int64_t wait_ms)
+{
+    assert_result(CALL(rlk_acquire_start(lock, wait_ms)), RLK_PENDING);
+}
+
 static void acquire(side *s)
 {
     int before = s->acquired;
 
-    assert_result(CALL(rlk_acquire_start(s->lock, 8000)), RLK_PENDING);
+    acquire_start(s->lock, 8000);
     loop_until(s->acquired > before);
     assert_true(rlk_is_held(s->lock));
     assert_prompt();
@@ -217,12 +237,11 @@ static void release(side *s)
  */
 static void test_loop_calls_from_anywhere(void **state)
 {
-    server *redis = loop_server(true);
     side s;
+    server *redis = side_begin(&s, true);
     int i;
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
     for (i = 0; i < 3; i++) {
         acquire(&s);
         loop_for(i == 1 ? 300 : 0); /* idle: nothing is due for long */
@@ -238,14 +257,13 @@ static void test_loop_calls_from_anywhere(void **state)
 /* An idle client leaves the loop alone; so does one that waits. */
 static void test_loop_sleeps(void **state)
 {
-    server *redis = loop_server(false);
     side s;
+    server *redis = side_begin(&s, false);
 
     (void)state;
-    side_open(&s, server_url(redis), NULL, NULL);
     loop_until(side_ready(&s));
     server_do(redis, "SET key somebody");
-    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    acquire_start(s.lock, RLK_FOREVER);
     loop_for(200);
     assert_between(loop_for(700), 1, LOOP_IDLE_TURNS);
     assert_int_equal(server_integer(redis, "DEL key"), 1); /* notified of by a push */
@@ -256,11 +274,10 @@ static void test_loop_sleeps(void **state)
 /* The key of a lock that is held is deleted. */
 static void test_loop_lock_deleted(void **state)
 {
-    server *redis = loop_server(false);
     side s;
+    server *redis = side_begin(&s, false);
 
     (void)state;
-    side_open(&s, server_url(redis), NULL, NULL);
     acquire(&s);
     loop_for(2 * RLK_WATCH_AFTER_MS); /* the compare that begins the watch, by the timer */
     assert_int_equal(server_integer(redis, "DEL key"), 1);
@@ -287,7 +304,7 @@ static void test_loop_server_restarted(void **state)
         assert_int_equal(s.last.lost_cause, RLK_LOST_DELETED);
     }
     server_do(redis, "SET key somebody");
-    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    acquire_start(s.lock, RLK_FOREVER);
     loop_for(50);
     server_kill(redis);
     loop_for(100);
@@ -299,13 +316,12 @@ static void test_loop_server_restarted(void **state)
 /* Each connection is new, with a descriptor that most often has the number of the one before. */
 static void test_loop_connections_killed(void **state)
 {
-    server *redis = loop_server(true);
     side s;
+    server *redis = side_begin(&s, true);
     int same = 0;
     int i;
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
     for (i = 0; i < 10; i++) {
         short events;
         int before;
@@ -341,7 +357,7 @@ static void test_loop_server_suspended(void **state)
     loop_until(s.lost == 1); /* its time is over: nobody has to notify it */
     assert_int_equal(s.last.lost_cause, RLK_LOST_EXPIRED);
     assert_between(support_now_ms() - began, config.ttl_ms / 2, config.ttl_ms + scaled(300));
-    assert_result(CALL(rlk_acquire_start(s.lock, 700)), RLK_PENDING);
+    acquire_start(s.lock, 700);
     loop_until(s.failed == 1);
     assert_between(support_now_ms() - began, 600, 700 + 400 + scaled(500));
     assert_int_equal(s.last.operation, RLK_OP_ACQUIRE);
@@ -360,11 +376,11 @@ static void test_loop_dead_port(void **state)
     (void)state;
     server_kill(redis);
     side_open(&s, server_tcp_url(redis), NULL, NULL);
-    assert_result(CALL(rlk_acquire_start(s.lock, RLK_TRY)), RLK_PENDING);
+    acquire_start(s.lock, RLK_TRY);
     loop_until(s.events == 1);
     assert_int_equal(s.last.result, RLK_E_CONNECT);
     assert_prompt();
-    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    acquire_start(s.lock, RLK_FOREVER);
     loop_for(300);
     server_restart(redis, false);
     loop_until(s.acquired == 1);
@@ -407,18 +423,17 @@ static void test_loop_sleeps_in_trouble(void **state)
     memset(&options, 0, sizeof options);
     snprintf(url, sizeof url, "redis://127.0.0.1:%d", black_hole(hole));
     side_open(&s, url, &options, NULL); /* a connect that nobody answers */
-    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    acquire_start(s.lock, RLK_FOREVER);
     assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
     assert_int_equal(rlk_conn_get_state(rlk_client_conn(&s.client->client, 0)),
                      RLK_CONN_CONNECTING);
-    adapter_free(&s);
-    client_free(&s);
+    side_leave(&s);
     for (i = 0; i < 3; i++)
         close(hole[i]);
     side_open(&s, server_tcp_url(redis), &options, NULL);
     loop_until(side_ready(&s));
     server_pause(redis); /* an answer that does not come */
-    assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+    acquire_start(s.lock, RLK_FOREVER);
     assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
     server_resume(redis);
     loop_until(s.acquired == 1);
@@ -538,7 +553,7 @@ static void test_loop_name_answered_late(void **state)
         late.resolver.calls = late.by_descriptor ? &by_descriptor : &by_callback;
         side_open(&s, "redis://lock.example", &options, NULL);
         loop_until(late.asked != NULL);
-        assert_result(CALL(rlk_acquire_start(s.lock, RLK_FOREVER)), RLK_PENDING);
+        acquire_start(s.lock, RLK_FOREVER);
         assert_between(loop_for(600), 1, LOOP_IDLE_TURNS); /* out of time, and asked again */
         assert_int_equal(rlk_conn_result(rlk_client_conn(&s.client->client, 0)),
                          RLK_E_CONNECT_TIMEOUT);
@@ -551,8 +566,7 @@ static void test_loop_name_answered_late(void **state)
         loop_until(s.acquired == 1);
         assert_prompt();
         release(&s);
-        adapter_free(&s);
-        client_free(&s);
+        side_leave(&s);
     }
     driver->close();
 }
@@ -570,17 +584,16 @@ static void test_loop_thousand_locks(void **state)
 {
     static rlk_lock locks[SIDE_LOCKS];
     static char keys[SIDE_LOCKS][16];
-    server *redis = loop_server(false);
     side s;
+    server *redis = side_begin(&s, false);
     int i;
 
     (void)state;
-    side_open(&s, server_url(redis), NULL, NULL);
     s.then = release_it;
     for (i = 0; i < SIDE_LOCKS; i++) {
         snprintf(keys[i], sizeof keys[i], "many:%d", i);
         assert_result(rlk_lock_init(&locks[i], &s.client->client, keys[i], NULL), RLK_OK);
-        assert_result(CALL(rlk_acquire_start(&locks[i], RLK_FOREVER)), RLK_PENDING);
+        acquire_start(&locks[i], RLK_FOREVER);
     }
     loop_until(s.released == SIDE_LOCKS);
     assert_int_equal(s.acquired, SIDE_LOCKS);
@@ -601,18 +614,16 @@ static void test_loop_several_clients(void **state)
         side_open(&sides[i], server_tcp_url(redis), NULL, NULL);
     for (i = 0; i < 3; i++) {
         sides[i].then = release_it;
-        assert_result(CALL(rlk_acquire_start(sides[i].lock, RLK_FOREVER)), RLK_PENDING);
+        acquire_start(sides[i].lock, RLK_FOREVER);
     }
     loop_until(sides[0].released + sides[1].released + sides[2].released == 3);
     for (i = 0; i < 3; i++)
         sides[i].then = NULL;
     assert_true(server_integer(redis, "CLIENT KILL TYPE normal SKIPME yes") >= 3);
-    adapter_free(&sides[1]); /* the others go on */
-    client_free(&sides[1]);
+    side_leave(&sides[1]); /* the others go on */
     acquire(&sides[0]);
     release(&sides[0]);
-    adapter_free(&sides[0]);
-    client_free(&sides[0]);
+    side_leave(&sides[0]);
     acquire(&sides[2]);
     side_close(&sides[2]);
 }
@@ -662,20 +673,19 @@ static void close_lock(side *s, const rlk_event *event)
 /* The lock of the event is closed and freed; the client goes on. */
 static void test_loop_handler_closes_the_lock(void **state)
 {
-    server *redis = loop_server(false);
     rlk_lock other;
     side s;
+    server *redis = side_begin(&s, false);
 
     (void)state;
-    side_open(&s, server_url(redis), NULL, NULL);
     s.then = close_lock;
-    assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+    acquire_start(s.lock, 8000);
     loop_until(s.acquired == 1);
     s.then = NULL;
     loop_for(20);
     assert_int_equal(server_integer(redis, "EXISTS key"), 1); /* as rlk_lock_close says */
     assert_result(rlk_lock_init(&other, &s.client->client, "other", NULL), RLK_OK);
-    assert_result(CALL(rlk_acquire_start(&other, 8000)), RLK_PENDING);
+    acquire_start(&other, 8000);
     loop_until(s.acquired == 2);
     assert_int_equal(s.events, 2);
     (void)rlk_lock_close(&other);
@@ -734,10 +744,10 @@ static void test_loop_handler_closes_all(void **state)
         server_do(redis, "FLUSHALL");
         side_open(&s, server_url(redis), NULL, NULL);
         loop_until(side_ready(&s));
-        assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+        acquire_start(s.lock, 8000);
         for (k = 0; k < 4; k++) {
             assert_result(rlk_lock_init(&more[k], &s.client->client, &"abcd"[k], NULL), RLK_OK);
-            assert_result(CALL(rlk_acquire_start(&more[k], 8000)), RLK_PENDING);
+            acquire_start(&more[k], 8000);
         }
         s.then = ways[i];
         loop_until(s.client == NULL);
@@ -770,13 +780,12 @@ static void block_in_handler(side *s, const rlk_event *event)
 /* Blocking calls, in the handler and beside the loop, change descriptors behind its back. */
 static void test_loop_beside_blocking_calls(void **state)
 {
-    server *redis = loop_server(true);
     side s;
+    server *redis = side_begin(&s, true);
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
     s.then = block_in_handler;
-    assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+    acquire_start(s.lock, 8000);
     loop_until(s.acquired == 1);
     assert_false(rlk_is_held(s.lock));
     assert_int_equal(server_integer(redis, "DBSIZE"), 0);
@@ -800,13 +809,12 @@ static void acquire_again(side *s, const rlk_event *event)
 /* The handler begins the next operation: the loop needs nothing else to go on. */
 static void test_loop_handler_goes_on(void **state)
 {
-    server *redis = loop_server(false);
     side s;
 
     (void)state;
-    side_open(&s, server_url(redis), NULL, NULL);
+    (void)side_begin(&s, false);
     s.then = acquire_again;
-    assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+    acquire_start(s.lock, 8000);
     loop_until(s.released == 200);
     assert_int_equal(s.events, 400);
     side_close(&s);
@@ -857,7 +865,7 @@ static void test_loop_handler_closes_other_clients(void **state)
         others[1] = &sides[(first + 2) % 3];
         sides[first].then = close_others;
         for (i = 0; i < 3; i++)
-            assert_result(CALL(rlk_acquire_start(sides[i].lock, 8000)), RLK_PENDING);
+            acquire_start(sides[i].lock, 8000);
         loop_until(on_others == 1);
         sides[first].then = NULL;
         loop_for(20);
@@ -868,8 +876,7 @@ static void test_loop_handler_closes_other_clients(void **state)
             free(others[i]->adapter);
         }
         release(&sides[first]);
-        adapter_free(&sides[first]);
-        client_free(&sides[first]);
+        side_leave(&sides[first]);
         server_do(redis, "FLUSHALL");
     }
     driver->close();
@@ -900,16 +907,15 @@ static void start_again(side *s, const rlk_event *event)
 /* In the handler, or as early as libuv permits: the same memory. */
 static void test_loop_handler_starts_again(void **state)
 {
-    server *redis = loop_server(true);
     side s;
     int i;
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    (void)side_begin(&s, true);
     s.then = start_again;
     for (i = 0; i < 5; i++) {
         again_stopped = false;
-        assert_result(CALL(rlk_acquire_start(s.lock, 8000)), RLK_PENDING);
+        acquire_start(s.lock, 8000);
         loop_until(s.released == i + 1);
         assert_true(again_stopped);
     }
@@ -920,11 +926,10 @@ static void test_loop_handler_starts_again(void **state)
 /* Of one that runs: an error, and it goes on. */
 static void test_loop_started_twice(void **state)
 {
-    server *redis = loop_server(true);
     side s;
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    (void)side_begin(&s, true);
     assert_int_equal(driver->start(s.adapter, s.client, side_event, &s), -EALREADY);
     acquire(&s);
     assert_int_equal(driver->start(s.adapter, s.client, side_event, &s), -EALREADY);
@@ -934,12 +939,11 @@ static void test_loop_started_twice(void **state)
 
 static void test_loop_stopped_and_started(void **state)
 {
-    server *redis = loop_server(true);
     side s;
+    server *redis = side_begin(&s, true);
     int i;
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
     for (i = 0; i < 3; i++) {
         void *again;
 
@@ -963,17 +967,15 @@ static void test_loop_stopped_and_started(void **state)
 /* The loop has nothing of it, though its descriptors are open. */
 static void test_loop_client_closed_alone(void **state)
 {
-    server *redis = loop_server(true);
     int fd;
     side s;
+    server *redis = side_begin(&s, true);
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
     acquire(&s);
     fd = rlk_socket_fd(&s.client->node.socket);
     rlk_client_close(&s.client->client);
-    adapter_free(&s);
-    client_free(&s);
+    side_leave(&s);
     server_kill(redis); /* readable now */
     loop_for(50);
     assert_int_equal(s.events, 1);
@@ -1003,12 +1005,11 @@ static void test_loop_refuses(void **state)
 /* A child closes what it has inherited, and nothing of the parent's loop changes. */
 static void test_loop_forked_child_closes(void **state)
 {
-    server *redis = loop_server(true);
     side s;
     int i;
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
+    (void)side_begin(&s, true);
     acquire(&s);
     for (i = 0; i < 3; i++) {
         pid_t pid = child_fork();
@@ -1032,13 +1033,12 @@ static void test_loop_forked_child_closes(void **state)
  * and its last ones are not, though they are open. */
 static void test_loop_forked_child_keeps_copies(void **state)
 {
-    server *redis = loop_server(true);
     int wait[2];
     pid_t pid;
     side s;
+    server *redis = side_begin(&s, true);
 
     (void)state;
-    side_open(&s, server_tcp_url(redis), NULL, NULL);
     acquire(&s);
     assert_int_equal(pipe(wait), 0);
     pid = child_fork();
