@@ -7,8 +7,9 @@
 
 /* ---- Fixture ------------------------------------------------------------------------------ */
 
-/* A lookup is under way, that nothing but the test answers. */
-static void resolving_start(client *c, names *book, peer *server)
+/* Both ends, and a resolver that knows the server, and does not answer at once. Nothing is asked
+ * yet. */
+static void resolving_init(client *c, names *book, peer *server)
 {
     peer_init(server, AF_INET);
     names_init(book);
@@ -16,6 +17,12 @@ static void resolving_start(client *c, names *book, peer *server)
     names_add(book, false, server->port);
     client_init_names(c, book);
     c->server = server;
+}
+
+/* A lookup is under way, that nothing but the test answers. */
+static void resolving_start(client *c, names *book, peer *server)
+{
+    resolving_init(c, book, server);
     client_service(c, 0);
     assert_int_equal(client_state(c), RLK_CONN_CONNECTING);
     assert_non_null(book->lookup);
@@ -29,6 +36,24 @@ static void resolving_end(client *c, names *book, peer *server)
     socket_end(c, server);
     assert_null(book->lookup);
     assert_int_equal(book->closed, book->asked);
+}
+
+/* The next attempt asks anew, and is answered. Ends all. */
+static void resolving_again(client *c, names *book, peer *server)
+{
+    client_service(c, 0);
+    assert_int_equal(book->asked, 2);
+    names_answer(book);
+    client_ready(c);
+    resolving_end(c, book, server);
+}
+
+/* The same calls, of a resolver that answers in the program's loop only. */
+static void names_need_a_loop(names *book, rlk_resolver_calls *of_loop)
+{
+    *of_loop = *book->resolver.calls;
+    of_loop->loop_only = true;
+    book->resolver.calls = of_loop;
 }
 
 /* ---- Answers ------------------------------------------------------------------------------ */
@@ -64,14 +89,9 @@ static void test_socket_resolving_has_the_lookups_descriptor(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    names_init(&book);
-    names_add(&book, false, server.port);
-    book.later = true;
     assert_int_equal(pipe(ends), 0);
+    resolving_init(&c, &book, &server);
     book.fd = ends[0];
-    client_init_names(&c, &book);
-    c.server = &server;
     client_service(&c, 0);
     assert_int_equal(rlk_socket_fd(&c.sock), ends[0]);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
@@ -100,14 +120,9 @@ static void test_socket_resolving_serves_its_deadline(void **state)
     client c;
 
     (void)state;
-    peer_init(&server, AF_INET);
-    names_init(&book);
-    names_add(&book, false, server.port);
-    book.later = true;
+    resolving_init(&c, &book, &server);
     book.deadline_ms = 100;
     book.answers = true;
-    client_init_names(&c, &book);
-    c.server = &server;
     client_service(&c, 0);
     assert_true(rlk_socket_deadline(&c.sock) == c.now_ms + 100);
     c.now_ms += 99;
@@ -149,11 +164,7 @@ static void test_fault_41_late_answer_is_an_error(void **state)
         book.why = NULL;
         book.sys_errno = 0;
         client_wait_backoff(&c);
-        client_service(&c, 0);
-        assert_int_equal(book.asked, 2);
-        names_answer(&book);
-        client_ready(&c);
-        resolving_end(&c, &book, &server);
+        resolving_again(&c, &book, &server);
     }
 }
 
@@ -185,11 +196,7 @@ static void test_fault_41_no_answer_within_the_connect_time(void **state)
         assert_int_equal(calls.socket, 0);
         assert_int_equal(book.closed, 1);
         client_wait_backoff(&c);
-        client_service(&c, 0);
-        assert_int_equal(book.asked, 2);
-        names_answer(&book);
-        client_ready(&c);
-        resolving_end(&c, &book, &server);
+        resolving_again(&c, &book, &server);
     }
 }
 
@@ -248,12 +255,7 @@ static void test_socket_resolving_reset(void **state)
         assert_int_equal(rlk_socket_deadline(&c.sock), 0);
         client_service(&c, 0);
         assert_int_equal(book.closed, 1);
-        client_service(&c, 0); /* due at once */
-        assert_int_equal(book.asked, 2);
-        assert_non_null(book.lookup);
-        names_answer(&book);
-        client_ready(&c);
-        resolving_end(&c, &book, &server);
+        resolving_again(&c, &book, &server); /* due at once */
     }
 }
 
@@ -329,17 +331,13 @@ static void test_socket_resolving_notifies_the_loop(void **state)
         counts seen;
         client c;
 
-        peer_init(&server, AF_INET);
-        names_init(&book);
-        names_add(&book, false, server.port);
         memset(&seen, 0, sizeof seen);
         seen.loop.calls = &counting;
         seen.book = &book;
         assert_int_equal(pipe(ends), 0);
+        resolving_init(&c, &book, &server);
         book.fd = row == 3 ? -1 : ends[0];
-        book.later = true;
         book.answers = true;
-        client_init_names(&c, &book);
         rlk_socket_set_loop(&c.sock, &seen.loop, 3);
         client_service(&c, 0);
         assert_int_equal(seen.changed + seen.closing, 0);
@@ -389,12 +387,8 @@ static void test_socket_resolving_asks_the_system_where_no_loop_runs(void **stat
         names book;
         client c;
 
-        peer_init(&server, AF_INET);
-        names_init(&book);
-        book.later = true;
-        of_loop = *book.resolver.calls;
-        of_loop.loop_only = true;
-        book.resolver.calls = &of_loop;
+        resolving_init(&c, &book, &server);
+        names_need_a_loop(&book, &of_loop);
         memset(&info, 0, sizeof info);
         memset(&v4, 0, sizeof v4);
         v4.sin_family = AF_INET;
@@ -403,8 +397,6 @@ static void test_socket_resolving_asks_the_system_where_no_loop_runs(void **stat
         info.ai_family = AF_INET;
         info.ai_addr = (struct sockaddr *)&v4;
         fault.resolve = &info;
-        client_init_names(&c, &book);
-        c.server = &server;
         if (before != 0) {
             client_service(&c, 0);
             assert_int_equal(book.asked, 1);
@@ -428,9 +420,7 @@ static void test_socket_resolving_takes_an_answer_in_a_blocking_call(void **stat
 
     (void)state;
     resolving_start(&c, &book, &server);
-    of_loop = *book.resolver.calls;
-    of_loop.loop_only = true;
-    book.resolver.calls = &of_loop;
+    names_need_a_loop(&book, &of_loop);
     names_answer(&book);
     c.may_block = true;
     client_ready(&c);

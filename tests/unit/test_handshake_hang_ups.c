@@ -33,6 +33,28 @@ static unsigned count_loads(const fake *server)
 static const rlk_conn_script probed = {"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n",
                                        PROBE, 40};
 
+/* A connection to a server with these rules, and one script with a probe. */
+static void probed_start(fake *server, const fake_rule *rules)
+{
+    fake_init(server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
+    server->config.scripts = &probed;
+    server->config.scripts_len = 1;
+    server->rules = rules;
+    fake_start(server);
+}
+
+/* Two attempts, in whose handshake the server hangs up. */
+static void hang_up_twice(fake *server, rlk_result result)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        fake_connect(server);
+        assert_string_equal(server->commands, "HELLO 3;");
+        rlk_conn_closed(&server->conn, result, 0, server->now_ms);
+    }
+}
+
 /* Fault 103: two hang-ups at what the lock can do without, and the third attempt asks for none of
  * it. It is kept while it works. */
 static void test_conn_hang_ups_are_learnt_from(void **state)
@@ -42,11 +64,7 @@ static void test_conn_hang_ups_are_learnt_from(void **state)
     int i;
 
     (void)state;
-    fake_init(&server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
-    server.config.scripts = &probed;
-    server.config.scripts_len = 1;
-    server.rules = rules;
-    fake_start(&server);
+    probed_start(&server, rules);
     for (i = 0; i < 2; i++) {
         fake_connect(&server);
         assert_string_equal(server.commands, "HELLO 3;");
@@ -80,11 +98,7 @@ static void test_conn_hang_ups_of_a_known_peer(void **state)
     int i;
 
     (void)state;
-    fake_init(&server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
-    server.config.scripts = &probed;
-    server.config.scripts_len = 1;
-    server.rules = good;
-    fake_start(&server);
+    probed_start(&server, good);
     fake_connect(&server);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
     rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
@@ -104,18 +118,10 @@ static void test_conn_hang_ups_over_tls(void **state)
 {
     static const fake_rule rules[] = {{"HELLO", NULL}, {"EVAL", ":0\r\n"}, {NULL, NULL}};
     fake server;
-    int i;
 
     (void)state;
-    fake_init(&server, 0, 0, 0);
-    server.config.scripts = &probed;
-    server.config.scripts_len = 1;
-    server.rules = rules;
-    fake_start(&server);
-    for (i = 0; i < 2; i++) {
-        fake_connect(&server);
-        rlk_conn_closed(&server.conn, RLK_E_TLS_CUT, 0, server.now_ms);
-    }
+    probed_start(&server, rules);
+    hang_up_twice(&server, RLK_E_TLS_CUT);
     assert_int_equal(rlk_conn_failures(&server.conn), 0);
     fake_connect(&server);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
@@ -136,18 +142,10 @@ static void test_conn_a_refusal_behind_hang_ups_is_not_fatal(void **state)
     static const fake_rule rules[] = {{"HELLO", NULL}, {"EVAL", NOPERM}, {NULL, NULL}};
     static const fake_rule later[] = {{"EVALSHA", ":0\r\n"}, {NULL, NULL}};
     fake server;
-    int i;
 
     (void)state;
-    fake_init(&server, RLK_CONN_TX_MIN, RLK_CONN_RX_MIN, RLK_CONN_RING_MIN);
-    server.config.scripts = &probed;
-    server.config.scripts_len = 1;
-    server.rules = rules;
-    fake_start(&server);
-    for (i = 0; i < 2; i++) {
-        fake_connect(&server);
-        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
-    }
+    probed_start(&server, rules);
+    hang_up_twice(&server, RLK_E_EOF);
     fake_connect(&server);
     assert_string_equal(server.commands, "EVAL return 1 1 resplock;");
     fake_close(&server);
@@ -167,7 +165,6 @@ static void test_conn_plain_without_a_probe(void **state)
 {
     static const fake_rule rules[] = {{"HELLO", NULL}, {NULL, NULL}};
     fake server;
-    int i;
 
     (void)state;
     fake_init(&server, 0, 0, 0);
@@ -175,10 +172,7 @@ static void test_conn_plain_without_a_probe(void **state)
     server.config.scripts_len = 2;
     server.rules = rules;
     fake_start(&server);
-    for (i = 0; i < 2; i++) {
-        fake_connect(&server);
-        rlk_conn_closed(&server.conn, RLK_E_EOF, 0, server.now_ms);
-    }
+    hang_up_twice(&server, RLK_E_EOF);
     fake_connect(&server);
     assert_int_equal(rlk_conn_get_state(&server.conn), RLK_CONN_READY);
     assert_string_equal(server.commands, "SCRIPT LOAD return 1;SCRIPT LOAD return 2;");
