@@ -42,6 +42,33 @@ static void tls_connect(client *c)
     client_until(c, fake.handshakes > 0);
 }
 
+/* A new stream, at once, in place of one that is over. */
+static void tls_again(client *c, peer *server)
+{
+    peer_hang_up(server);
+    rlk_conn_reset(&c->conn, c->now_ms);
+    client_ready(c);
+}
+
+/* Sends a request. Its reply has come to the descriptor, and is not read. */
+static void tls_request(client *c, peer *server, echo *e, const char *text)
+{
+    client_submit(c, e, text);
+    client_service(c, 0);
+    wait_until(peer_read(server) && server->input_len > strlen(text));
+
+    peer_turn(server);
+    wait_until((client_poll(c, 0) & POLLIN) != 0);
+}
+
+/* The one reply comes, and is right. */
+static void tls_reply(client *c, const echo *e)
+{
+    client_until(c, e->replies == 1);
+
+    assert_true(e->good);
+}
+
 /* ---- Handshake --------------------------------------------------------------------------- */
 
 static void test_socket_tls_exchanges(void **state)
@@ -137,10 +164,8 @@ static void test_socket_tls_handshake_ends(void **state)
         assert_int_equal(rlk_socket_deadline(&c.sock), RLK_NEVER);
 
         assert_true(peer_accept(&server)); /* what is left of the first one */
-        peer_hang_up(&server);
         server.mute = false;
-        rlk_conn_reset(&c.conn, c.now_ms);
-        client_ready(&c);
+        tls_again(&c, &server);
         assert_string_equal(rlk_conn_text(&c.conn), "");
         client_exchange(&c, "hello");
         tls_end(&c, &server);
@@ -399,9 +424,7 @@ static void test_socket_tls_read_wants_to_write(void **state)
     client_service(&c, POLLOUT);
     assert_int_equal(fake.reads, reads + 2);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN);
-    client_until(&c, e.replies == 1);
-
-    assert_true(e.good);
+    tls_reply(&c, &e);
     tls_end(&c, &server);
 }
 
@@ -433,16 +456,18 @@ static void test_socket_tls_write_waits(void **state)
     client_service(&c, POLLIN); /* and to write again */
     assert_int_equal(fake.writes, writes + 3);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
-    client_until(&c, second.replies == 1);
-
-    assert_true(first.good && second.good);
+    tls_reply(&c, &second);
+    assert_true(first.good);
     tls_end(&c, &server);
 }
+
+/* Takes more reads than one turn has, when it is read byte by byte. */
+static const char long_text[] = "a text that comes in more reads than RLK_SOCKET_ROUNDS, which is "
+                                "the most of one turn";
 
 /* A write waits for bytes that TLS has already: the descriptor won't show them. */
 static void test_socket_tls_write_waits_for_pending_bytes(void **state)
 {
-    char text[100];
     peer server;
     client c;
     echo first;
@@ -451,15 +476,7 @@ static void test_socket_tls_write_waits_for_pending_bytes(void **state)
 
     (void)state;
     tls_start(&c, &server);
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    client_submit(&c, &first, text);
-    client_service(&c, 0);
-    wait_until(peer_read(&server) && server.input_len > sizeof text);
-
-    peer_turn(&server);
-    wait_until((client_poll(&c, 0) & POLLIN) != 0);
-
+    tls_request(&c, &server, &first, long_text);
     fake.hoards = true;
     fake.write = "r";
     writes = fake.writes;
@@ -470,9 +487,8 @@ static void test_socket_tls_write_waits_for_pending_bytes(void **state)
     assert_int_equal(rlk_socket_deadline(&c.sock), 0);
     client_service(&c, 0);
     assert_int_equal(fake.writes, writes + 2);
-    client_until(&c, second.replies == 1);
-
-    assert_true(first.good && second.good);
+    tls_reply(&c, &second);
+    assert_true(first.good);
     tls_end(&c, &server);
 }
 
@@ -489,16 +505,13 @@ static void test_socket_tls_resumes_partial_writes_and_reads(void **state)
     fake.write = ones;
     fake.read = ones;
     client_submit(&c, &e, "hello, hello");
-    client_until(&c, e.replies == 1);
-
-    assert_true(e.good);
+    tls_reply(&c, &e);
     tls_end(&c, &server);
 }
 
 /* What TLS has read already, poll does not show. One call delivers no more than its share. */
 static void test_socket_tls_pending_bytes_are_due_at_once(void **state)
 {
-    char text[100];
     peer server;
     client c;
     echo e;
@@ -507,16 +520,8 @@ static void test_socket_tls_pending_bytes_are_due_at_once(void **state)
 
     (void)state;
     tls_start(&c, &server);
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
     fake.hoards = true;
-    client_submit(&c, &e, text);
-    client_service(&c, 0);
-    wait_until(peer_read(&server) && server.input_len > sizeof text);
-
-    peer_turn(&server);
-    wait_until((client_poll(&c, 0) & POLLIN) != 0);
-
+    tls_request(&c, &server, &e, long_text);
     reads = fake.reads;
     client_service(&c, POLLIN);
     assert_int_equal(fake.reads, reads + RLK_SOCKET_ROUNDS);
@@ -600,13 +605,22 @@ static void test_socket_tls_stream_ends(void **state)
         assert_int_equal(fake.ended, 1);
         assert_int_equal(fake.notified, 0);
 
-        peer_hang_up(&server);
         c.server = &server;
-        rlk_conn_reset(&c.conn, c.now_ms);
-        client_ready(&c);
+        tls_again(&c, &server);
         client_exchange(&c, "hello");
         tls_end(&c, &server);
     }
+}
+
+/* Sends a request into a stream that has broken, without having read what came before. */
+static void tls_send_into_nothing(client *c, echo *e, int sys_errno)
+{
+    fault.send = sys_errno;
+    client_submit(c, e, "late");
+    client_service(c, 0);
+    fault.send = 0;
+    assert_int_equal(e->losses, 1);
+    assert_true(e->maybe_sent);
 }
 
 /* The stream below breaks. What the server said before is still read: a reply, or an alert. */
@@ -619,47 +633,22 @@ static void test_socket_tls_stream_breaks(void **state)
 
     (void)state;
     tls_start(&c, &server);
-    server.mute = true;
-    client_submit(&c, &first, "first");
-    client_service(&c, 0);
-    wait_until(peer_read(&server) && server.input_len > 0);
-
-    peer_say(&server, "$5\r\nfirst\r\n", 11);
-    wait_until((client_poll(&c, 0) & POLLIN) != 0);
-
-    fault.send = EPIPE;
-    client_submit(&c, &late, "late");
-    client_service(&c, 0); /* writes without having read */
+    tls_request(&c, &server, &first, "first");
+    tls_send_into_nothing(&c, &late, EPIPE);
     assert_int_equal(first.replies, 1);
-    assert_int_equal(late.losses, 1);
-    assert_true(late.maybe_sent);
     assert_ended(&c, RLK_E_TLS_CUT, 0);
     assert_int_equal(fake.notified, 0);
 
-    fault.send = 0;
-    peer_hang_up(&server);
-    server.mute = false;
-    client_wait_backoff(&c);
-    client_ready(&c);
-    fault.send = ECONNRESET;
+    tls_again(&c, &server);
     fake.read = "R"; /* an alert */
-    client_submit(&c, &late, "late");
-    client_service(&c, 0);
+    tls_send_into_nothing(&c, &late, ECONNRESET);
     assert_result(rlk_conn_result(&c.conn), RLK_E_TLS_REFUSED);
 
-    fault.send = 0;
-    peer_hang_up(&server);
-    rlk_conn_reset(&c.conn, c.now_ms);
-    client_ready(&c);
-    fault.send = ECONNRESET;
-    client_submit(&c, &late, "late");
-    client_service(&c, 0);
+    tls_again(&c, &server);
+    tls_send_into_nothing(&c, &late, ECONNRESET);
     assert_ended(&c, RLK_E_IO, ECONNRESET);
 
-    fault.send = 0;
-    peer_hang_up(&server);
-    client_wait_backoff(&c);
-    client_ready(&c);
+    tls_again(&c, &server);
     server.mute = true;
     client_submit(&c, &late, "late");
     client_service(&c, 0);
@@ -700,9 +689,7 @@ static void test_socket_tls_waits_when_the_kernel_is_full(void **state)
     client_service(&c, 0);
     assert_int_equal(rlk_socket_events(&c.sock), POLLIN | POLLOUT);
     fault.send = 0;
-    client_until(&c, e.replies == 1);
-
-    assert_true(e.good);
+    tls_reply(&c, &e);
     tls_end(&c, &server);
 }
 
@@ -767,6 +754,13 @@ static void test_socket_tls_close_sends_nothing(void **state)
 
 /* ---- A recv that waits ------------------------------------------------------------------- */
 
+/* One receive, and what it got is taken. */
+static void wait_and_take(client *c, int wait_ms, rlki_socket_got *got)
+{
+    assert_true(rlki_socket_wait(&c->sock, wait_ms, c->now_ms, got));
+    rlki_socket_take(&c->sock, got, c->now_ms);
+}
+
 /* One call of the system waits, and brings what comes; a second one does not wait. */
 static void test_socket_tls_wait(void **state)
 {
@@ -777,11 +771,7 @@ static void test_socket_tls_wait(void **state)
 
     (void)state;
     tls_start(&c, &server);
-    client_submit(&c, &e, "hello");
-    client_service(&c, 0);
-    wait_until(peer_read(&server) && server.input_len > 0);
-
-    peer_turn(&server);
+    tls_request(&c, &server, &e, "hello");
     memset(&calls, 0, sizeof calls);
     assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
     assert_int_equal(got.status, RLK_TLS_DONE);
@@ -791,20 +781,17 @@ static void test_socket_tls_wait(void **state)
     assert_int_equal(e.replies, 1);
     assert_true(e.good);
 
-    assert_true(rlki_socket_wait(&c.sock, 50, c.now_ms, &got)); /* nothing comes */
+    wait_and_take(&c, 50, &got); /* nothing comes */
     assert_int_equal(got.status, RLK_TLS_WANT_READ);
     assert_int_equal(got.error, 0);
-    rlki_socket_take(&c.sock, &got, c.now_ms);
     assert_int_equal(client_state(&c), RLK_CONN_READY);
 
     fault.recv_interrupts = 1; /* by a signal */
-    assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
+    wait_and_take(&c, 5000, &got);
     assert_int_equal(got.error, EINTR);
-    rlki_socket_take(&c.sock, &got, c.now_ms);
 
     fake.read = "w"; /* only poll knows when that goes on */
-    assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
-    rlki_socket_take(&c.sock, &got, c.now_ms);
+    wait_and_take(&c, 5000, &got);
     assert_false(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
     client_service(&c, POLLOUT);
     client_exchange(&c, "hello");
@@ -822,14 +809,9 @@ static void test_socket_tls_wait_with_pending_bytes(void **state)
     (void)state;
     tls_start(&c, &server);
     fake.hoards = true;
-    client_submit(&c, &e, "hello, this is long");
-    client_service(&c, 0);
-    wait_until(peer_read(&server) && server.input_len > 0);
-
-    peer_turn(&server);
-    assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
+    tls_request(&c, &server, &e, "hello, this is long");
+    wait_and_take(&c, 5000, &got);
     assert_int_equal(got.len, 1);
-    rlki_socket_take(&c.sock, &got, c.now_ms);
     assert_int_equal(e.replies, 0);
     assert_int_equal(rlk_socket_deadline(&c.sock), 0);
     while (e.replies == 0) {
@@ -858,8 +840,7 @@ static void test_socket_tls_wait_ends(void **state)
 
         tls_start(&c, &server);
         fake.read = rows[i].script;
-        assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
-        rlki_socket_take(&c.sock, &got, c.now_ms);
+        wait_and_take(&c, 5000, &got);
         assert_result(rlk_conn_result(&c.conn), rows[i].result);
         assert_int_equal(fake.notified, 0);
         tls_end(&c, &server);
