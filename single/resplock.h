@@ -3238,9 +3238,19 @@ static inline void rlki_adapter_abandon(rlk_adapter *adapter)
     }
 }
 
+/* Returns the adapter whose first member it is. */
+static inline rlk_adapter *rlki_adapter_of(void *loop)
+{
+#ifdef __cplusplus
+    return static_cast<rlk_adapter *>(loop);
+#else
+    return loop;
+#endif
+}
+
 static inline void rlki_adapter_changed(rlk_loop *loop)
 {
-    rlk_adapter *adapter = (rlk_adapter *)(void *)loop; /* its first member */
+    rlk_adapter *adapter = rlki_adapter_of(loop);
 
     if (adapter->ended == NULL) { /* else the turn that it comes in prepares */
         adapter->calls->timer(adapter, 0);
@@ -3250,12 +3260,12 @@ static inline void rlki_adapter_changed(rlk_loop *loop)
 static inline void rlki_adapter_closing(rlk_loop *loop, unsigned slot, int fd)
 {
     (void)fd;
-    rlki_adapter_forget((rlk_adapter *)(void *)loop, slot);
+    rlki_adapter_forget(rlki_adapter_of(loop), slot);
 }
 
 static inline void rlki_adapter_closed(rlk_loop *loop)
 {
-    rlki_adapter_end((rlk_adapter *)(void *)loop);
+    rlki_adapter_end(rlki_adapter_of(loop));
 }
 
 /*
@@ -3273,7 +3283,7 @@ static inline int rlk_adapter_start(rlk_adapter *adapter, size_t size,
     rlk_result result;
     unsigned i;
 
-    if (rlk_posix_slots(client) > 0 && client->loop == &adapter->loop) {
+    if (client != NULL && rlk_posix_slots(client) > 0 && client->loop == &adapter->loop) {
         return -EALREADY;
     }
     memset(adapter, 0, size);
@@ -3338,7 +3348,7 @@ static inline void rlki_adapter_compare(rlk_adapter *adapter)
 /* Takes what the loop reports of a slot: POLLIN, POLLOUT, POLLERR, POLLHUP. A turn must follow. */
 static inline void rlk_adapter_ready(rlk_adapter *adapter, unsigned slot, short revents)
 {
-    adapter->polled[slot].revents = (short)(adapter->polled[slot].revents | revents);
+    adapter->polled[slot].revents |= revents;
 }
 
 /*
@@ -9375,7 +9385,7 @@ RLKI_API inline size_t rlki_token_texts(const rlk_lock *lock)
 {
     size_t hash = rlki_token_mix(lock->key_len, lock->key, lock->key_len);
 
-    return lock->prefix_len > 0 ? rlki_token_mix(hash, lock->prefix, lock->prefix_len) : hash;
+    return lock->prefix != NULL ? rlki_token_mix(hash, lock->prefix, lock->prefix_len) : hash;
 }
 
 /* True if these have changed since init (fault 119): a command would have another key, or another

@@ -122,9 +122,19 @@ static inline void rlki_adapter_abandon(rlk_adapter *adapter)
     }
 }
 
+/* Returns the adapter whose first member it is. */
+static inline rlk_adapter *rlki_adapter_of(void *loop)
+{
+#ifdef __cplusplus
+    return static_cast<rlk_adapter *>(loop);
+#else
+    return loop;
+#endif
+}
+
 static inline void rlki_adapter_changed(rlk_loop *loop)
 {
-    rlk_adapter *adapter = (rlk_adapter *)(void *)loop; /* its first member */
+    rlk_adapter *adapter = rlki_adapter_of(loop);
 
     if (adapter->ended == NULL) { /* else the turn that it comes in prepares */
         adapter->calls->timer(adapter, 0);
@@ -134,12 +144,12 @@ static inline void rlki_adapter_changed(rlk_loop *loop)
 static inline void rlki_adapter_closing(rlk_loop *loop, unsigned slot, int fd)
 {
     (void)fd;
-    rlki_adapter_forget((rlk_adapter *)(void *)loop, slot);
+    rlki_adapter_forget(rlki_adapter_of(loop), slot);
 }
 
 static inline void rlki_adapter_closed(rlk_loop *loop)
 {
-    rlki_adapter_end((rlk_adapter *)(void *)loop);
+    rlki_adapter_end(rlki_adapter_of(loop));
 }
 
 /*
@@ -157,7 +167,7 @@ static inline int rlk_adapter_start(rlk_adapter *adapter, size_t size,
     rlk_result result;
     unsigned i;
 
-    if (rlk_posix_slots(client) > 0 && client->loop == &adapter->loop) {
+    if (client != NULL && rlk_posix_slots(client) > 0 && client->loop == &adapter->loop) {
         return -EALREADY;
     }
     memset(adapter, 0, size);
@@ -222,7 +232,7 @@ static inline void rlki_adapter_compare(rlk_adapter *adapter)
 /* Takes what the loop reports of a slot: POLLIN, POLLOUT, POLLERR, POLLHUP. A turn must follow. */
 static inline void rlk_adapter_ready(rlk_adapter *adapter, unsigned slot, short revents)
 {
-    adapter->polled[slot].revents = (short)(adapter->polled[slot].revents | revents);
+    adapter->polled[slot].revents |= revents;
 }
 
 /*

@@ -68,7 +68,7 @@ inline size_t rlki_token_texts(const rlk_lock *lock)
 {
     size_t hash = rlki_token_mix(lock->key_len, lock->key, lock->key_len);
 
-    return lock->prefix_len > 0 ? rlki_token_mix(hash, lock->prefix, lock->prefix_len) : hash;
+    return lock->prefix != NULL ? rlki_token_mix(hash, lock->prefix, lock->prefix_len) : hash;
 }
 
 /* True if these have changed since init (fault 119): a command would have another key, or another
