@@ -254,6 +254,24 @@ static void test_adapter_that_is_freed_in_its_turn(void **state)
         assert_int_equal(((unsigned char *)&loop.adapter)[i], 0xa5);
 }
 
+/* A client that closes has its adapter end at once, even if a turn is due: its memory may go. */
+static void test_adapter_of_a_client_that_closed(void **state)
+{
+    (void)state;
+    start();
+    cycle();
+    rlk_adapter_update(&loop.adapter);
+    rlk_posix_close(client);
+    assert_int_equal(loop.fire_ms, RLK_NEVER);
+    assert_int_equal(loop.forgets, 1);
+    memset(client, 0xa5, sizeof *client);
+    rlk_adapter_turn(&loop.adapter); /* harmless, all of them */
+    rlk_adapter_update(&loop.adapter);
+    rlk_adapter_stop(&loop.adapter);
+    assert_int_equal(loop.fire_ms, RLK_NEVER);
+    free(client);
+}
+
 /* What is only half closed ends at its next turn. */
 static void test_adapter_of_a_client_that_closed_alone(void **state)
 {
@@ -302,6 +320,7 @@ int main(void)
         support_test(test_adapter_shares_the_loop),
         support_test(test_adapter_has_one_turn_at_a_time),
         support_test(test_adapter_that_is_freed_in_its_turn),
+        support_test(test_adapter_of_a_client_that_closed),
         support_test(test_adapter_of_a_client_that_closed_alone),
         support_test(test_adapter_in_a_forked_child),
     };
