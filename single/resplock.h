@@ -17213,6 +17213,44 @@ void rlki_resolver_end(rlk_socket *sock)
     lookup->fd = -1;
 }
 
+/* ==== src/net/posix/socket_io.h ====
+ *
+ * Internal: what recv and send have in common, with and without TLS.
+ */
+#ifndef RLKI_SOCKET_IO_H
+#define RLKI_SOCKET_IO_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* A recv that does not wait, whatever the descriptor is set to. */
+#ifdef MSG_DONTWAIT
+#define RLKI_RECEIVE_FLAGS MSG_DONTWAIT
+#else
+#define RLKI_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
+#endif
+
+/* A send that does not wait, and raises no SIGPIPE. */
+#ifdef MSG_NOSIGNAL
+#define RLKI_SEND_FLAGS (MSG_NOSIGNAL | RLKI_RECEIVE_FLAGS)
+#else
+#define RLKI_SEND_FLAGS RLKI_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
+#endif
+
+/* Returns true for an errno that says: later. */
+static inline bool rlki_socket_would_block(int error)
+{
+#if EWOULDBLOCK != EAGAIN
+    if (error == EWOULDBLOCK) {
+        return true;
+    }
+#endif
+    return error == EAGAIN;
+}
+
+#endif
+
 /* ==== src/net/posix/socket_wait.h ====
  *
  * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
@@ -17358,34 +17396,18 @@ static inline rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status
 /* Longest name of a peer. */
 #define TLS_NAME_MAX 255u
 
-#ifdef MSG_DONTWAIT
-#define TLS_RECEIVE_FLAGS MSG_DONTWAIT
-#else
-#define TLS_RECEIVE_FLAGS 0
-#endif
-
-#ifdef MSG_NOSIGNAL
-#define TLS_SEND_FLAGS (MSG_NOSIGNAL | TLS_RECEIVE_FLAGS)
-#else
-#define TLS_SEND_FLAGS TLS_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
-#endif
-
 /* ---- The stream below TLS ---------------------------------------------------------------- */
 
+/* Interrupted, it is tried again after a poll. */
 static bool tls_would_block(int error)
 {
-#if EWOULDBLOCK != EAGAIN
-    if (error == EWOULDBLOCK) {
-        return true;
-    }
-#endif
-    return error == EAGAIN || error == EINTR; /* interrupted, it is tried again after a poll */
+    return rlki_socket_would_block(error) || error == EINTR;
 }
 
 static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
 {
     rlk_socket *sock = (rlk_socket *)context;
-    ssize_t n = send(sock->fd, bytes, len, TLS_SEND_FLAGS);
+    ssize_t n = send(sock->fd, bytes, len, RLKI_SEND_FLAGS);
 
     if (n >= 0) {
         return n;
@@ -17404,7 +17426,7 @@ static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
     ssize_t n;
 
     sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT;
-    n = recv(sock->fd, room, cap, waits ? 0 : TLS_RECEIVE_FLAGS);
+    n = recv(sock->fd, room, cap, waits ? 0 : RLKI_RECEIVE_FLAGS);
     if (n >= 0) {
         return n;
     }
@@ -17774,18 +17796,6 @@ typedef enum socket_outcome {
 #define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
 #define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
 
-#ifdef MSG_DONTWAIT
-#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
-#else
-#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
-#endif
-
-#ifdef MSG_NOSIGNAL
-#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
-#else
-#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
-#endif
-
 /* ---- Descriptors ------------------------------------------------------------------------- */
 
 /* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
@@ -18142,16 +18152,6 @@ static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 
 /* ---- Transfer ---------------------------------------------------------------------------- */
 
-static bool socket_would_block(int error)
-{
-#if EWOULDBLOCK != EAGAIN
-    if (error == EWOULDBLOCK) {
-        return true;
-    }
-#endif
-    return error == EAGAIN;
-}
-
 /* Reads what is there. False: the stream is over, *error is 0 at its end. */
 static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 {
@@ -18165,7 +18165,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         if (cap == 0) {
             return true; /* the connection is about to close */
         }
-        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
+        n = recv(sock->fd, buf, cap, RLKI_RECEIVE_FLAGS);
         if (n > 0) {
             rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
             if ((size_t)n < cap) {
@@ -18174,7 +18174,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         } else if (n == 0) {
             *error = 0;
             return false;
-        } else if (socket_would_block(errno)) {
+        } else if (rlki_socket_would_block(errno)) {
             return true;
         } else if (errno != EINTR) {
             *error = errno;
@@ -18198,11 +18198,11 @@ static RLKI_INTO_CALLERS bool socket_send(rlk_socket *sock, int *error, int64_t 
         if (len == 0) {
             return true;
         }
-        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
+        n = send(sock->fd, buf, len, RLKI_SEND_FLAGS);
         if (n < 0 && errno == EINTR) {
             continue;
         }
-        if (n < 0 && !socket_would_block(errno)) {
+        if (n < 0 && !rlki_socket_would_block(errno)) {
             *error = errno;
             return false;
         }
@@ -18323,8 +18323,8 @@ static void socket_wait_plain(rlk_socket *sock, rlki_socket_got *got)
     } else if (n == 0) {
         got->status = RLK_TLS_CLOSED;
     } else {
-        got->status = got->error == EINTR || socket_would_block(got->error) ? RLK_TLS_WANT_READ
-                                                                            : RLK_TLS_FAILED;
+        got->status = got->error == EINTR || rlki_socket_would_block(got->error) ? RLK_TLS_WANT_READ
+                                                                                 : RLK_TLS_FAILED;
     }
 }
 

@@ -41,6 +41,7 @@
 #include "../transmit.h"
 #include "name.h"
 #include "resolver.h"
+#include "socket_io.h"
 #include "socket_wait.h"
 #include "tls_stream.h"
 
@@ -71,18 +72,6 @@ typedef enum socket_outcome {
 
 #define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
 #define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
-
-#ifdef MSG_DONTWAIT
-#define SOCKET_RECEIVE_FLAGS MSG_DONTWAIT
-#else
-#define SOCKET_RECEIVE_FLAGS 0 /* descriptors are non-blocking for good */
-#endif
-
-#ifdef MSG_NOSIGNAL
-#define SOCKET_SEND_FLAGS (MSG_NOSIGNAL | SOCKET_RECEIVE_FLAGS)
-#else
-#define SOCKET_SEND_FLAGS SOCKET_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
-#endif
 
 /* ---- Descriptors ------------------------------------------------------------------------- */
 
@@ -440,16 +429,6 @@ static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
 
 /* ---- Transfer ---------------------------------------------------------------------------- */
 
-static bool socket_would_block(int error)
-{
-#if EWOULDBLOCK != EAGAIN
-    if (error == EWOULDBLOCK) {
-        return true;
-    }
-#endif
-    return error == EAGAIN;
-}
-
 /* Reads what is there. False: the stream is over, *error is 0 at its end. */
 static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
 {
@@ -463,7 +442,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         if (cap == 0) {
             return true; /* the connection is about to close */
         }
-        n = recv(sock->fd, buf, cap, SOCKET_RECEIVE_FLAGS);
+        n = recv(sock->fd, buf, cap, RLKI_RECEIVE_FLAGS);
         if (n > 0) {
             rlk_conn_rx_ack(sock->conn, (size_t)n, now_ms);
             if ((size_t)n < cap) {
@@ -472,7 +451,7 @@ static bool socket_receive(rlk_socket *sock, int *error, int64_t now_ms)
         } else if (n == 0) {
             *error = 0;
             return false;
-        } else if (socket_would_block(errno)) {
+        } else if (rlki_socket_would_block(errno)) {
             return true;
         } else if (errno != EINTR) {
             *error = errno;
@@ -496,11 +475,11 @@ static RLKI_INTO_CALLERS bool socket_send(rlk_socket *sock, int *error, int64_t 
         if (len == 0) {
             return true;
         }
-        n = send(sock->fd, buf, len, SOCKET_SEND_FLAGS);
+        n = send(sock->fd, buf, len, RLKI_SEND_FLAGS);
         if (n < 0 && errno == EINTR) {
             continue;
         }
-        if (n < 0 && !socket_would_block(errno)) {
+        if (n < 0 && !rlki_socket_would_block(errno)) {
             *error = errno;
             return false;
         }
@@ -621,8 +600,8 @@ static void socket_wait_plain(rlk_socket *sock, rlki_socket_got *got)
     } else if (n == 0) {
         got->status = RLK_TLS_CLOSED;
     } else {
-        got->status = got->error == EINTR || socket_would_block(got->error) ? RLK_TLS_WANT_READ
-                                                                            : RLK_TLS_FAILED;
+        got->status = got->error == EINTR || rlki_socket_would_block(got->error) ? RLK_TLS_WANT_READ
+                                                                                 : RLK_TLS_FAILED;
     }
 }
 

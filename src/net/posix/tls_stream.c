@@ -19,6 +19,8 @@
  */
 #include "tls_stream.h"
 
+#include "socket_io.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -27,34 +29,18 @@
 /* Longest name of a peer. */
 #define TLS_NAME_MAX 255u
 
-#ifdef MSG_DONTWAIT
-#define TLS_RECEIVE_FLAGS MSG_DONTWAIT
-#else
-#define TLS_RECEIVE_FLAGS 0
-#endif
-
-#ifdef MSG_NOSIGNAL
-#define TLS_SEND_FLAGS (MSG_NOSIGNAL | TLS_RECEIVE_FLAGS)
-#else
-#define TLS_SEND_FLAGS TLS_RECEIVE_FLAGS /* SO_NOSIGPIPE it is */
-#endif
-
 /* ---- The stream below TLS ---------------------------------------------------------------- */
 
+/* Interrupted, it is tried again after a poll. */
 static bool tls_would_block(int error)
 {
-#if EWOULDBLOCK != EAGAIN
-    if (error == EWOULDBLOCK) {
-        return true;
-    }
-#endif
-    return error == EAGAIN || error == EINTR; /* interrupted, it is tried again after a poll */
+    return rlki_socket_would_block(error) || error == EINTR;
 }
 
 static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
 {
     rlk_socket *sock = (rlk_socket *)context;
-    ssize_t n = send(sock->fd, bytes, len, TLS_SEND_FLAGS);
+    ssize_t n = send(sock->fd, bytes, len, RLKI_SEND_FLAGS);
 
     if (n >= 0) {
         return n;
@@ -73,7 +59,7 @@ static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
     ssize_t n;
 
     sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT;
-    n = recv(sock->fd, room, cap, waits ? 0 : TLS_RECEIVE_FLAGS);
+    n = recv(sock->fd, room, cap, waits ? 0 : RLKI_RECEIVE_FLAGS);
     if (n >= 0) {
         return n;
     }
