@@ -82,7 +82,7 @@ typedef struct rlk_tls_io {
 /* Whom the stream must lead to. Valid during `begin` only. */
 typedef struct rlk_tls_peer {
     const char *name; /* terminated, not empty, no dot at either end. Of an address: its text */
-    uint8_t ip[16];   /* of an address, in network order */
+    uint8_t ip[16];   /* of an address, in network order; else zeros */
     uint8_t ip_len;   /* 4, 16; 0: it is a name, which is sent as SNI */
 } rlk_tls_peer;
 

@@ -79,21 +79,24 @@ static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
  * host's business alone. */
 static void tls_trim(rlk_tls_peer *peer, char *name, size_t len)
 {
+    uint8_t ip[16]; /* some systems write into it even where they fail */
     char *zone;
 
     if (len > 1 && name[len - 1] == '.') {
         name[len - 1] = '\0';
     }
-    if (inet_pton(AF_INET, name, peer->ip) == 1) {
+    if (inet_pton(AF_INET, name, ip) == 1) {
         peer->ip_len = 4;
+        memcpy(peer->ip, ip, 4);
         return;
     }
     zone = strchr(name, '%');
     if (zone != NULL) {
         *zone = '\0';
     }
-    if (inet_pton(AF_INET6, name, peer->ip) == 1) {
+    if (inet_pton(AF_INET6, name, ip) == 1) {
         peer->ip_len = 16;
+        memcpy(peer->ip, ip, 16);
     } else if (zone != NULL) {
         *zone = '%';
     }
