@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Internal: what recv and send have in common, with and without TLS.
+ * Internal: what poll, recv and send have in common, with and without TLS.
  */
 #ifndef RLKI_SOCKET_IO_H
 #define RLKI_SOCKET_IO_H
@@ -8,8 +8,13 @@
 #include "features.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+
+/* What poll reports of a descriptor that recv, or send, has an answer for: an error too. */
+#define RLKI_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
+#define RLKI_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
 
 /* A recv that does not wait, whatever the descriptor is set to. */
 #ifdef MSG_DONTWAIT
