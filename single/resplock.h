@@ -2547,7 +2547,7 @@ typedef struct rlk_tls_io {
 /* Whom the stream must lead to. Valid during `begin` only. */
 typedef struct rlk_tls_peer {
     const char *name; /* terminated, not empty, no dot at either end. Of an address: its text */
-    uint8_t ip[16];   /* of an address, in network order */
+    uint8_t ip[16];   /* of an address, in network order; else zeros */
     uint8_t ip_len;   /* 4, 16; 0: it is a name, which is sent as SNI */
 } rlk_tls_peer;
 
@@ -16734,67 +16734,40 @@ rlk_result rlk_lock_attach(rlk_lock *lock, const rlk_lease *lease)
 
 #ifdef RLKI_POSIX
 
-/* ==== src/net/posix/errno_text.c ====
+/* ==== src/net/posix/connect.h ====
  *
- * What an errno says of a connection, in words.
+ * Internal: from a URL to a stream.
  */
+#ifndef RLKI_CONNECT_H
+#define RLKI_CONNECT_H
 
-#ifndef RLK_NO_TEXT
+/* rlk_socket.state */
+enum {
+    RLKI_SOCKET_IDLE,
+    RLKI_SOCKET_RESOLVING, /* these three: an attempt to connect is under way */
+    RLKI_SOCKET_CONNECTING,
+    RLKI_SOCKET_TLS,
+    RLKI_SOCKET_UP
+};
 
-#include <errno.h>
+/*
+ * Begins an attempt, with the addresses that the host has now. may_block: the system may be asked
+ * for them. Returns RLK_OK: the stream is up, and the connection was notified. RLK_PENDING: goes on
+ * with rlki_connect_go_on. Else the attempt is over, with errno in sock->last_errno, or 0.
+ */
+RLKI_API rlk_result rlki_connect_begin(rlk_socket *sock, bool may_block, int64_t now_ms);
 
-const char *rlk_system_errno_text(void *context, int number)
-{
-    (void)context;
-    switch (number) {
-    case ECONNREFUSED:
-        return "connection refused";
-    case ECONNRESET:
-        return "connection reset by the peer";
-    case EPIPE:
-        return "the peer has closed the connection";
-    case ETIMEDOUT:
-        return "timed out";
-    case EHOSTUNREACH:
-        return "no route to the host";
-    case ENETUNREACH:
-        return "the network is unreachable";
-    case ENETDOWN:
-        return "the network is down";
-    case EADDRNOTAVAIL:
-        return "no local address or port is free";
-    case EAFNOSUPPORT:
-        return "the system lacks this kind of address";
-    case ENOENT:
-        return "no such socket";
-    case ENOTDIR:
-        return "a part of the path is not a folder";
-    case ENOTSOCK:
-        return "not a socket";
-    case ENAMETOOLONG:
-        return "the path is too long";
-    case EACCES:
-        return "permission denied";
-    case EPERM:
-        return "forbidden, perhaps by a firewall";
-    case EAGAIN:
-        return "the server's queue of connections is full";
-    case EMFILE:
-        return "too many open files in this process";
-    case ENFILE:
-        return "too many open files in the system";
-    case ENOBUFS:
-        return "the system has no buffer left";
-    case ENOMEM:
-        return "the system has no memory left";
-    case EPROTOTYPE:
-        return "a socket of another type";
-    default:
-        return NULL;
-    }
-}
+/* Goes on after RLK_PENDING, with the same results. revents: as poll says. */
+RLKI_API rlk_result rlki_connect_go_on(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-#endif /* RLK_NO_TEXT */
+/* Returns in words what takes too long, if it is not the connect itself; else "". */
+RLKI_API const char *rlki_connect_overdue(const rlk_socket *sock);
+
+/* Ends the attempt or the stream, and closes the descriptor: IDLE. notify: after a close_notify of
+ * TLS. */
+RLKI_API void rlki_connect_shut(rlk_socket *sock, bool notify);
+
+#endif
 
 /* ==== src/net/posix/name.h ====
  *
@@ -17215,14 +17188,19 @@ void rlki_resolver_end(rlk_socket *sock)
 
 /* ==== src/net/posix/socket_io.h ====
  *
- * Internal: what recv and send have in common, with and without TLS.
+ * Internal: what poll, recv and send have in common, with and without TLS.
  */
 #ifndef RLKI_SOCKET_IO_H
 #define RLKI_SOCKET_IO_H
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+
+/* What poll reports of a descriptor that recv, or send, has an answer for: an error too. */
+#define RLKI_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
+#define RLKI_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
 
 /* A recv that does not wait, whatever the descriptor is set to. */
 #ifdef MSG_DONTWAIT
@@ -17248,33 +17226,6 @@ static inline bool rlki_socket_would_block(int error)
 #endif
     return error == EAGAIN;
 }
-
-#endif
-
-/* ==== src/net/posix/socket_wait.h ====
- *
- * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
- * one connection only. In two steps, because deadlines come before input: a late reply must not
- * revive what ran out while it was waited for.
- */
-#ifndef RLKI_SOCKET_WAIT_H
-#define RLKI_SOCKET_WAIT_H
-
-#include <sys/types.h>
-
-/* What recv came to. */
-typedef struct rlki_socket_got {
-    size_t len;
-    rlk_tls_status status; /* without TLS too: DONE, WANT_*, CLOSED, FAILED */
-    int error;             /* errno, where that is not DONE; with TLS only EINTR of the wait */
-} rlki_socket_got;
-
-/* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
- * of the call. False: not with this socket now, or not for so short a time; serve and poll it. */
-RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got);
-
-/* Hands over what came, and does what follows from it. */
-RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
 
 #endif
 
@@ -17446,21 +17397,24 @@ static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
  * host's business alone. */
 static void tls_trim(rlk_tls_peer *peer, char *name, size_t len)
 {
+    uint8_t ip[16]; /* some systems write into it even where they fail */
     char *zone;
 
     if (len > 1 && name[len - 1] == '.') {
         name[len - 1] = '\0';
     }
-    if (inet_pton(AF_INET, name, peer->ip) == 1) {
+    if (inet_pton(AF_INET, name, ip) == 1) {
         peer->ip_len = 4;
+        memcpy(peer->ip, ip, 4);
         return;
     }
     zone = strchr(name, '%');
     if (zone != NULL) {
         *zone = '\0';
     }
-    if (inet_pton(AF_INET6, name, peer->ip) == 1) {
+    if (inet_pton(AF_INET6, name, ip) == 1) {
         peer->ip_len = 16;
+        memcpy(peer->ip, ip, 16);
     } else if (zone != NULL) {
         *zone = '%';
     }
@@ -17731,75 +17685,56 @@ const rlk_tls_driver *rlk_socket_tls_driver(void)
     return &tls_driver;
 }
 
-/* ==== src/net/posix/socket.c ====
+/* ==== src/net/posix/connect.c ====
  *
- * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
+ * From a URL to a stream: resolves the host, tries its addresses one after the other, without
+ * waiting.
  *
- *                  connection wants CONNECT: resolve, try the first address
- *        +------+ ----------------------------------------------+
- *        | IDLE | ----------------------+ a resolver answers    |
- *        +------+                       v later                 |
- *          ^ ^ ^                  +-----------+                 |
- *          | | +-- no address: ---| RESOLVING |------------+    |
- *          | |  RLK_E_RESOLVE;    +-----------+  addresses |    |
- *          | |    wants CLOSE                              v    v
- *          | |                                          +------------+  refused, or its time
- *          | +-- no address is left: RLK_E_CONNECT; ----| CONNECTING |  is over: try the next
- *          |     wants CLOSE                            +------------+  address
- *          |                                                    |
- *          |   end of stream: RLK_E_EOF                         | connect() at once, or writable
- *          |   error: RLK_E_IO        +----+                    | without an error
- *          +-- wants CLOSE -----------| UP | <------------------+
- *                                     +----+
+ *     rlki_connect_begin
+ *        |        | a resolver answers later
+ *        |        v
+ *        |  +-----------+  no address: RLK_E_RESOLVE
+ *        |  | RESOLVING | --------------------------------------------------------------> over
+ *        |  +-----------+
+ *        |        | addresses
+ *        v        v
+ *     +-----------------+  refused, or its time is over: next address; none: RLK_E_CONNECT
+ *     |   CONNECTING    | --------------------------------------------------------------> over
+ *     +-----------------+
+ *        |        | with TLS: connect() at once, or writable without an error
+ *        |        v
+ *        |  +-----------+  fails: next address; none: RLK_E_TLS
+ *        |  |    TLS    |  refused for good: RLK_E_TLS_REFUSED
+ *        |  +-----------+ --------------------------------------------------------------> over
+ *        v        v
+ *       the connection is notified: UP (socket.c)
  *
- * RESOLVING and CONNECTING share the connect time, whose end is a "wants CLOSE". On each way out of
- * RESOLVING the lookup is closed: an answer that comes later goes nowhere. The descriptor of a
+ * All of it shares the connect time, whose end is the connection's: it wants CLOSE. On each way out
+ * of RESOLVING the lookup is closed: an answer that comes later goes nowhere. The descriptor of a
  * lookup is the resolver's (resolver.h).
- *
- * With TLS, its handshake is between CONNECTING and UP (state TLS). It has the same time as the
- * connect; it may fail like that, and the next address is tried. If it is refused for good, the
- * attempt is over: RLK_E_TLS_REFUSED. tls_stream.c then moves the bytes of UP.
  *
  * CONNECTING without a descriptor: the server's queue of a Unix socket was full (EAGAIN), and the
  * attempt pauses. The first address is the one behind that which the connection has condemned.
- *
- * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
- * buffer; one send for what is ready, no matter whether poll said so. A blocking call of a
- * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
  */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/types.h>
 #include <unistd.h>
 
-enum {
-    SOCKET_IDLE,
-    SOCKET_RESOLVING,
-    SOCKET_CONNECTING,
-    SOCKET_TLS,
-    SOCKET_UP
-};
-
 /* What one address came to, so far. */
-typedef enum socket_outcome {
-    SOCKET_FAILED, /* the next one is tried */
-    SOCKET_UNDER_WAY,
-    SOCKET_DONE
-} socket_outcome;
-
-#define SOCKET_READABLE  (POLLIN | POLLERR | POLLHUP | POLLNVAL)
-#define SOCKET_WRITEABLE (POLLOUT | POLLERR | POLLHUP | POLLNVAL)
+typedef enum connect_outcome {
+    CONNECT_FAILED, /* the next one is tried */
+    CONNECT_UNDER_WAY,
+    CONNECT_DONE
+} connect_outcome;
 
 /* ---- Descriptors ------------------------------------------------------------------------- */
 
 /* Non-blocking and close-on-exec; -1 and errno if there is none to be had. */
-static int socket_open(int family)
+static int connect_open(int family)
 {
 #if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
     return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -17818,7 +17753,7 @@ static int socket_open(int family)
 }
 
 /* Wishes, not needs: a system that refuses one is served all the same. */
-static void socket_set_options(int fd, int family)
+static void connect_set_options(int fd, int family)
 {
     int on = 1;
 
@@ -17831,8 +17766,7 @@ static void socket_set_options(int fd, int family)
     }
 }
 
-/* Ends the stream. notify: after a close_notify of TLS. */
-static void socket_shut(rlk_socket *sock, bool notify)
+void rlki_connect_shut(rlk_socket *sock, bool notify)
 {
     rlki_resolver_end(sock);
     rlki_tls_end(sock, notify);
@@ -17843,38 +17777,25 @@ static void socket_shut(rlk_socket *sock, bool notify)
         (void)close(sock->fd); /* after EINTR too the descriptor is gone, or another thread's */
         sock->fd = -1;
     }
-    sock->state = SOCKET_IDLE;
+    sock->state = RLKI_SOCKET_IDLE;
     sock->blocked = false;
     sock->wait_ms = 0;
-}
-
-void rlk_socket_close(rlk_socket *sock)
-{
-    rlki_tls_close(sock);
-    socket_shut(sock, false);
-}
-
-/* The stream, or the attempt, is over. */
-static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
-{
-    socket_shut(sock, why == RLK_OK && sock->state == SOCKET_UP);
-    rlk_conn_closed(sock->conn, why, error, now_ms);
 }
 
 /* ---- Connecting -------------------------------------------------------------------------- */
 
 /* The address under way failed. A refusal by the server itself says more than a route or a
  * protocol that this host lacks, and what TLS said more than both. */
-static void socket_address_failed(rlk_socket *sock, int error)
+static void connect_failed(rlk_socket *sock, int error)
 {
-    socket_shut(sock, false);
+    rlki_connect_shut(sock, false);
     if (sock->last_errno != ECONNREFUSED && sock->why == RLK_E_CONNECT) {
         sock->last_errno = error;
     }
 }
 
 /* Until the first attempt is over, its words say what an acquire waits for that ends before it. */
-static void socket_explain_wait(const rlk_socket *sock, const char *words)
+static void connect_explain_wait(const rlk_socket *sock, const char *words)
 {
     if (rlk_conn_result(sock->conn) == RLK_E_NOT_CONNECTED) {
         rlk_conn_explain(sock->conn, words);
@@ -17882,25 +17803,25 @@ static void socket_explain_wait(const rlk_socket *sock, const char *words)
 }
 
 /* A plain port answers nothing until a line ends. */
-#define SOCKET_NO_TLS_ANSWER "no answer to TLS's handshake: is it a TLS port?"
+#define CONNECT_NO_TLS_ANSWER "no answer to TLS's handshake: is it a TLS port?"
 
 /* Goes on with the TLS handshake. */
-static socket_outcome socket_secure(rlk_socket *sock)
+static connect_outcome connect_secure(rlk_socket *sock)
 {
     rlk_tls_status status = RLK_TLS_DONE;
     rlk_result why;
     int error;
 
-    if (sock->state != SOCKET_TLS) {
-        sock->state = SOCKET_TLS;
+    if (sock->state != RLKI_SOCKET_TLS) {
+        sock->state = RLKI_SOCKET_TLS;
         status = rlki_tls_begin(sock);
     }
     if (status == RLK_TLS_DONE) {
         status = rlki_tls_handshake(sock);
     }
     if (rlki_tls_goes_on(status)) {
-        socket_explain_wait(sock, status == RLK_TLS_DONE ? "" : SOCKET_NO_TLS_ANSWER);
-        return status == RLK_TLS_DONE ? SOCKET_DONE : SOCKET_UNDER_WAY;
+        connect_explain_wait(sock, status == RLK_TLS_DONE ? "" : CONNECT_NO_TLS_ANSWER);
+        return status == RLK_TLS_DONE ? CONNECT_DONE : CONNECT_UNDER_WAY;
     }
     why = rlki_tls_result(sock, status, &error);
     if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
@@ -17908,14 +17829,14 @@ static socket_outcome socket_secure(rlk_socket *sock)
     }
     sock->why = (int16_t)why;
     sock->last_errno = error;
-    return SOCKET_FAILED;
+    return CONNECT_FAILED;
 }
 
 /* Our own address. False: the server's as well. Where the server's port is one of those that the
  * system gives to clients, and nobody listens there, it can happen that the two ends meet, and then
  * the server can't have its port back. */
-static bool socket_local(const rlk_socket *sock, const rlk_address *address,
-                         char local[RLKI_NAME_TEXT])
+static bool connect_local(const rlk_socket *sock, const rlk_address *address,
+                          char local[RLKI_NAME_TEXT])
 {
     char server[RLKI_NAME_TEXT];
     rlki_name name;
@@ -17933,27 +17854,27 @@ static bool socket_local(const rlk_socket *sock, const rlk_address *address,
 }
 
 /* Connected: once TLS is through, where there is any, the connection is notified. */
-static socket_outcome socket_connected(rlk_socket *sock, int64_t now_ms)
+static connect_outcome connect_through(rlk_socket *sock, int64_t now_ms)
 {
     char local[RLKI_NAME_TEXT];
     const rlk_address *address;
-    socket_outcome outcome = SOCKET_DONE;
+    connect_outcome outcome = CONNECT_DONE;
 
     if (rlk_conn_url(sock->conn)->path != NULL) {
-        sock->state = SOCKET_UP;
+        sock->state = RLKI_SOCKET_UP;
         rlk_conn_connected(sock->conn, 0, NULL, now_ms);
-        return SOCKET_DONE;
+        return CONNECT_DONE;
     }
     address = &sock->addresses[sock->address_next - 1];
-    if (!socket_local(sock, address, local)) {
+    if (!connect_local(sock, address, local)) {
         errno = ECONNREFUSED;
-        return SOCKET_FAILED;
+        return CONNECT_FAILED;
     }
     if (rlki_tls_is_on(sock)) {
-        outcome = socket_secure(sock);
+        outcome = connect_secure(sock);
     }
-    if (outcome == SOCKET_DONE) {
-        sock->state = SOCKET_UP;
+    if (outcome == CONNECT_DONE) {
+        sock->state = RLKI_SOCKET_UP;
         rlk_conn_connected(sock->conn, rlki_name_peer(address), local[0] != '\0' ? local : NULL,
                            now_ms);
     }
@@ -17961,7 +17882,7 @@ static socket_outcome socket_connected(rlk_socket *sock, int64_t now_ms)
 }
 
 /* One socket() and connect() to the address sock->address_next. */
-static socket_outcome socket_connect(rlk_socket *sock)
+static connect_outcome connect_start(rlk_socket *sock)
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
     rlki_name name;
@@ -17971,23 +17892,23 @@ static socket_outcome socket_connect(rlk_socket *sock)
     len = url->path != NULL ? rlki_name_of_path(&name, url)
                             : rlki_name_of_address(&name, &sock->addresses[sock->address_next]);
     if (len == 0) {
-        return SOCKET_FAILED;
+        return CONNECT_FAILED;
     }
-    sock->fd = socket_open(name.any.sa_family);
+    sock->fd = connect_open(name.any.sa_family);
     if (sock->fd < 0) {
-        return SOCKET_FAILED;
+        return CONNECT_FAILED;
     }
-    socket_set_options(sock->fd, name.any.sa_family);
+    connect_set_options(sock->fd, name.any.sa_family);
     if (connect(sock->fd, &name.any, len) == 0) {
-        return SOCKET_DONE;
+        return CONNECT_DONE;
     }
     /* interrupted, it goes on in the background like any other */
-    return errno == EINPROGRESS || errno == EINTR ? SOCKET_UNDER_WAY : SOCKET_FAILED;
+    return errno == EINPROGRESS || errno == EINTR ? CONNECT_UNDER_WAY : CONNECT_FAILED;
 }
 
 /* The address under way may have its part of the time that is left; the last one all of it, and
  * then it is the connection that ends the attempt. */
-static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
+static int64_t connect_address_deadline(const rlk_socket *sock, int64_t now_ms)
 {
     uint32_t others = (uint32_t)(sock->addresses_len - sock->address_next);
     int64_t left_ms = rlk_conn_deadline(sock->conn) - now_ms;
@@ -18002,51 +17923,51 @@ static int64_t socket_address_deadline(const rlk_socket *sock, int64_t now_ms)
 }
 
 /* Between two attempts on a server whose queue is full. */
-#define SOCKET_FULL_MS 10
+#define CONNECT_FULL_MS 10
 
 /* Nothing reports when the queue of a Unix socket has room again (fault 116). False: the connect
  * time is over before the next attempt. */
-static bool socket_pause(rlk_socket *sock, int64_t now_ms)
+static bool connect_pause(rlk_socket *sock, int64_t now_ms)
 {
-    if (rlk_conn_deadline(sock->conn) - now_ms <= SOCKET_FULL_MS) {
+    if (rlk_conn_deadline(sock->conn) - now_ms <= CONNECT_FULL_MS) {
         return false;
     }
-    socket_shut(sock, false);
-    sock->state = SOCKET_CONNECTING;
+    rlki_connect_shut(sock, false);
+    sock->state = RLKI_SOCKET_CONNECTING;
     sock->address_next = 0; /* the path, once more */
-    sock->address_deadline_ms = now_ms + SOCKET_FULL_MS;
+    sock->address_deadline_ms = now_ms + CONNECT_FULL_MS;
     return true;
 }
 
 /* Tries addresses until one answers at once or needs a wait, or none is left. */
-static void socket_try(rlk_socket *sock, int64_t now_ms)
+static rlk_result connect_try(rlk_socket *sock, int64_t now_ms)
 {
     while (sock->address_next < sock->addresses_len) {
-        socket_outcome outcome = socket_connect(sock);
+        connect_outcome outcome = connect_start(sock);
         int error = errno;
 
         sock->address_next++;
-        sock->address_deadline_ms = socket_address_deadline(sock, now_ms);
-        if (outcome == SOCKET_UNDER_WAY) {
-            sock->state = SOCKET_CONNECTING;
-        } else if (outcome == SOCKET_DONE) {
-            outcome = socket_connected(sock, now_ms);
+        sock->address_deadline_ms = connect_address_deadline(sock, now_ms);
+        if (outcome == CONNECT_UNDER_WAY) {
+            sock->state = RLKI_SOCKET_CONNECTING;
+        } else if (outcome == CONNECT_DONE) {
+            outcome = connect_through(sock, now_ms);
             error = errno;
         } else if (error == EAGAIN && rlk_conn_url(sock->conn)->path != NULL &&
-                   socket_pause(sock, now_ms)) {
-            return;
+                   connect_pause(sock, now_ms)) {
+            outcome = CONNECT_UNDER_WAY;
         }
-        if (outcome != SOCKET_FAILED) {
-            return;
+        if (outcome != CONNECT_FAILED) {
+            return outcome == CONNECT_DONE ? RLK_OK : RLK_PENDING;
         }
-        socket_address_failed(sock, error);
+        connect_failed(sock, error);
     }
-    socket_end(sock, (rlk_result)sock->why, sock->last_errno, now_ms);
+    return (rlk_result)sock->why;
 }
 
 /* Begins with the address behind the one that the connection has left for what its server said
  * (fault 93). */
-static void socket_turn(rlk_socket *sock)
+static void connect_turn(rlk_socket *sock)
 {
     unsigned len = sock->addresses_len;
     unsigned turns = 0;
@@ -18066,88 +17987,236 @@ static void socket_turn(rlk_socket *sock)
 }
 
 /* Resolving has come to `result`. */
-static void socket_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
+static rlk_result connect_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
 {
-    if (result == RLK_PENDING) {
-        sock->state = SOCKET_RESOLVING;
-    } else if (result != RLK_OK) {
-        if (result == RLK_E_RESOLVE) {
-            rlk_conn_explain(sock->conn, rlki_resolver_why(sock));
-        }
-        socket_end(sock, result, sock->last_errno, now_ms);
-    } else {
-        socket_turn(sock);
-        socket_try(sock, now_ms);
+    if (result == RLK_OK) {
+        connect_turn(sock);
+        return connect_try(sock, now_ms);
     }
+    if (result == RLK_PENDING) {
+        sock->state = RLKI_SOCKET_RESOLVING;
+    } else if (result == RLK_E_RESOLVE) {
+        rlk_conn_explain(sock->conn, rlki_resolver_why(sock));
+    }
+    return result;
 }
 
-/* A new attempt, with the addresses that the name has now. */
-static void socket_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
+rlk_result rlki_connect_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 {
     const rlk_url *url = rlk_conn_url(sock->conn);
 
-    rlk_conn_connecting(sock->conn, now_ms);
-    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) { /* what to connect to is not known */
-        socket_end(sock, RLK_E_CONNECT, 0, now_ms);
-        return;
-    }
     sock->why = RLK_E_CONNECT;
     sock->last_errno = 0;
     sock->address_next = 0;
+    rlk_conn_connecting(sock->conn, now_ms);
+    if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
+        return RLK_E_CONNECT; /* what to connect to is not known */
+    }
     if (url->path != NULL) {
         sock->addresses_len = 1; /* the path */
-        socket_try(sock, now_ms);
-    } else {
-        socket_resolved(sock, rlki_resolver_begin(sock, url, may_block, now_ms), now_ms);
+        return connect_try(sock, now_ms);
     }
+    return connect_resolved(sock, rlki_resolver_begin(sock, url, may_block, now_ms), now_ms);
 }
 
 /* How the connect under way stands; of one that failed errno says why. */
-static socket_outcome socket_progress(const rlk_socket *sock, short revents)
+static connect_outcome connect_progress(const rlk_socket *sock, short revents)
 {
     rlki_name peer;
     socklen_t peer_len = (socklen_t)sizeof peer;
     int error = 0;
     socklen_t len = (socklen_t)sizeof error;
 
-    if ((revents & SOCKET_WRITEABLE) == 0) {
-        return SOCKET_UNDER_WAY;
+    if ((revents & RLKI_WRITEABLE) == 0) {
+        return CONNECT_UNDER_WAY;
     }
     if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) {
-        return SOCKET_FAILED;
+        return CONNECT_FAILED;
     }
     if (error != 0) {
         errno = error;
-        return SOCKET_FAILED;
+        return CONNECT_FAILED;
     }
     /* else those were the events of an older descriptor */
-    return getpeername(sock->fd, &peer.any, &peer_len) == 0 ? SOCKET_DONE : SOCKET_UNDER_WAY;
+    return getpeername(sock->fd, &peer.any, &peer_len) == 0 ? CONNECT_DONE : CONNECT_UNDER_WAY;
 }
 
-static void socket_continue(rlk_socket *sock, short revents, int64_t now_ms)
+/* Goes on with the address under way, or with the next one. */
+static rlk_result connect_continue(rlk_socket *sock, short revents, int64_t now_ms)
 {
-    socket_outcome outcome = SOCKET_UNDER_WAY;
+    connect_outcome outcome = CONNECT_UNDER_WAY;
 
-    if (sock->fd < 0) {
-        if (now_ms >= sock->address_deadline_ms) {
-            socket_try(sock, now_ms);
-        }
-        return;
+    if (sock->fd < 0) { /* a pause */
+        return now_ms >= sock->address_deadline_ms ? connect_try(sock, now_ms) : RLK_PENDING;
     }
-    if (sock->state == SOCKET_CONNECTING) {
-        outcome = socket_progress(sock, revents);
+    if (sock->state == RLKI_SOCKET_CONNECTING) {
+        outcome = connect_progress(sock, revents);
     }
-    if (outcome == SOCKET_DONE || (sock->state == SOCKET_TLS && revents != 0)) {
-        outcome = socket_connected(sock, now_ms);
+    if (outcome == CONNECT_DONE || (sock->state == RLKI_SOCKET_TLS && revents != 0)) {
+        outcome = connect_through(sock, now_ms);
     }
-    if (outcome == SOCKET_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
-        outcome = SOCKET_FAILED;
+    if (outcome == CONNECT_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
+        outcome = CONNECT_FAILED;
         errno = ETIMEDOUT;
     }
-    if (outcome == SOCKET_FAILED) {
-        socket_address_failed(sock, errno);
-        socket_try(sock, now_ms);
+    if (outcome == CONNECT_FAILED) {
+        connect_failed(sock, errno);
+        return connect_try(sock, now_ms);
     }
+    return outcome == CONNECT_DONE ? RLK_OK : RLK_PENDING;
+}
+
+rlk_result rlki_connect_go_on(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
+{
+    bool ready = (revents & RLKI_READABLE) != 0;
+
+    if (sock->state == RLKI_SOCKET_RESOLVING) {
+        return connect_resolved(sock, rlki_resolver_go_on(sock, ready, may_block, now_ms), now_ms);
+    }
+    return connect_continue(sock, revents, now_ms);
+}
+
+const char *rlki_connect_overdue(const rlk_socket *sock)
+{
+    switch (sock->state) {
+    case RLKI_SOCKET_RESOLVING:
+        return "the host name was not resolved in time";
+    case RLKI_SOCKET_TLS:
+        return CONNECT_NO_TLS_ANSWER;
+    default:
+        return "";
+    }
+}
+
+/* ==== src/net/posix/errno_text.c ====
+ *
+ * What an errno says of a connection, in words.
+ */
+
+#ifndef RLK_NO_TEXT
+
+#include <errno.h>
+
+const char *rlk_system_errno_text(void *context, int number)
+{
+    (void)context;
+    switch (number) {
+    case ECONNREFUSED:
+        return "connection refused";
+    case ECONNRESET:
+        return "connection reset by the peer";
+    case EPIPE:
+        return "the peer has closed the connection";
+    case ETIMEDOUT:
+        return "timed out";
+    case EHOSTUNREACH:
+        return "no route to the host";
+    case ENETUNREACH:
+        return "the network is unreachable";
+    case ENETDOWN:
+        return "the network is down";
+    case EADDRNOTAVAIL:
+        return "no local address or port is free";
+    case EAFNOSUPPORT:
+        return "the system lacks this kind of address";
+    case ENOENT:
+        return "no such socket";
+    case ENOTDIR:
+        return "a part of the path is not a folder";
+    case ENOTSOCK:
+        return "not a socket";
+    case ENAMETOOLONG:
+        return "the path is too long";
+    case EACCES:
+        return "permission denied";
+    case EPERM:
+        return "forbidden, perhaps by a firewall";
+    case EAGAIN:
+        return "the server's queue of connections is full";
+    case EMFILE:
+        return "too many open files in this process";
+    case ENFILE:
+        return "too many open files in the system";
+    case ENOBUFS:
+        return "the system has no buffer left";
+    case ENOMEM:
+        return "the system has no memory left";
+    case EPROTOTYPE:
+        return "a socket of another type";
+    default:
+        return NULL;
+    }
+}
+
+#endif /* RLK_NO_TEXT */
+
+/* ==== src/net/posix/socket_wait.h ====
+ *
+ * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
+ * one connection only. In two steps, because deadlines come before input: a late reply must not
+ * revive what ran out while it was waited for.
+ */
+#ifndef RLKI_SOCKET_WAIT_H
+#define RLKI_SOCKET_WAIT_H
+
+#include <sys/types.h>
+
+/* What recv came to. */
+typedef struct rlki_socket_got {
+    size_t len;
+    rlk_tls_status status; /* without TLS too: DONE, WANT_*, CLOSED, FAILED */
+    int error;             /* errno, where that is not DONE; with TLS only EINTR of the wait */
+} rlki_socket_got;
+
+/* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
+ * of the call. False: not with this socket now, or not for so short a time; serve and poll it. */
+RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got);
+
+/* Hands over what came, and does what follows from it. */
+RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
+
+#endif
+
+/* ==== src/net/posix/socket.c ====
+ *
+ * The POSIX driver: moves the bytes of one connection through one descriptor, without waiting.
+ *
+ *     +------+  wants CONNECT   +------------+          +----+
+ *     | IDLE | ---------------> | connect.c: | -------> | UP |
+ *     +------+                  | an attempt |          +----+
+ *        ^                      +------------+            |
+ *        |                            |                   | end of stream: RLK_E_EOF
+ *        +----------------------------+-------------------+ error: RLK_E_IO
+ *              it fails, or wants CLOSE                     wants CLOSE
+ *
+ * With TLS, tls_stream.c moves the bytes of UP.
+ *
+ * System calls in UP: one recv for a readable descriptor, one more only where it filled the whole
+ * buffer; one send for what is ready, no matter whether poll said so. A blocking call of a
+ * client with one connection doesn't poll: there recv itself waits (socket_wait.h).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/types.h>
+
+/* ---- The end ---------------------------------------------------------------------------- */
+
+void rlk_socket_close(rlk_socket *sock)
+{
+    rlki_tls_close(sock);
+    rlki_connect_shut(sock, false);
+}
+
+/* The stream, or the attempt, is over. */
+static void socket_end(rlk_socket *sock, rlk_result why, int error, int64_t now_ms)
+{
+    rlki_connect_shut(sock, why == RLK_OK && sock->state == RLKI_SOCKET_UP);
+    rlk_conn_closed(sock->conn, why, error, now_ms);
 }
 
 /* ---- Transfer ---------------------------------------------------------------------------- */
@@ -18224,10 +18293,10 @@ static RLKI_INTO_CALLERS rlk_result socket_exchange(rlk_socket *sock, short reve
 {
     bool up = true;
 
-    if ((revents & SOCKET_READABLE) != 0) {
+    if ((revents & RLKI_READABLE) != 0) {
         up = socket_receive(sock, error, now_ms);
     }
-    if (up && (!sock->blocked || (revents & SOCKET_WRITEABLE) != 0)) {
+    if (up && (!sock->blocked || (revents & RLKI_WRITEABLE) != 0)) {
         up = socket_send(sock, error, now_ms);
         if (!up) {
             /* what it said before it hung up: "-ERR max number of clients reached" */
@@ -18245,8 +18314,8 @@ static RLKI_INTO_CALLERS rlk_result socket_exchange(rlk_socket *sock, short reve
 /* The same over TLS. */
 static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *error, int64_t now_ms)
 {
-    rlk_tls_status status = rlki_tls_transfer(sock, (revents & SOCKET_READABLE) != 0,
-                                              (revents & SOCKET_WRITEABLE) != 0, now_ms);
+    rlk_tls_status status = rlki_tls_transfer(sock, (revents & RLKI_READABLE) != 0,
+                                              (revents & RLKI_WRITEABLE) != 0, now_ms);
 
     return rlki_tls_goes_on(status) ? RLK_OK : rlki_tls_result(sock, status, error);
 }
@@ -18336,7 +18405,7 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
     if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
-    if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != SOCKET_UP || sock->blocked ||
+    if (timeout_ms < SOCKET_WAIT_MIN_MS || sock->state != RLKI_SOCKET_UP || sock->blocked ||
         sock->loop != NULL || /* which may set O_NONBLOCK at any time */
         rlki_conn_state(sock->conn) != RLK_CONN_READY ||
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
@@ -18402,7 +18471,7 @@ void rlk_socket_use_tls(rlk_socket *sock, const rlk_tls *tls)
 
 int rlk_socket_fd(const rlk_socket *sock)
 {
-    return sock->state == SOCKET_RESOLVING ? sock->lookup.fd : sock->fd;
+    return sock->state == RLKI_SOCKET_RESOLVING ? sock->lookup.fd : sock->fd;
 }
 
 short rlk_socket_events(const rlk_socket *sock)
@@ -18410,13 +18479,13 @@ short rlk_socket_events(const rlk_socket *sock)
     bool wants_write = (sock->tls.flags & RLKI_TLS_WANTS_WRITE) != 0;
 
     switch (sock->state) {
-    case SOCKET_RESOLVING:
+    case RLKI_SOCKET_RESOLVING:
         return sock->lookup.fd >= 0 ? POLLIN : 0;
-    case SOCKET_CONNECTING:
+    case RLKI_SOCKET_CONNECTING:
         return POLLOUT;
-    case SOCKET_TLS:
+    case RLKI_SOCKET_TLS:
         return wants_write ? POLLOUT : POLLIN;
-    case SOCKET_UP:
+    case RLKI_SOCKET_UP:
         wants_write = wants_write || ((rlk_conn_wants(sock->conn) & RLK_WANT_WRITE) != 0 &&
                                       (sock->tls.flags & RLKI_TLS_WRITE_WANTS_READ) == 0);
         return wants_write ? POLLIN | POLLOUT : POLLIN;
@@ -18431,63 +18500,41 @@ int64_t rlk_socket_deadline(const rlk_socket *sock)
         return 0;
     }
     switch (sock->state) {
-    case SOCKET_RESOLVING:
+    case RLKI_SOCKET_RESOLVING:
         return sock->lookup.done ? 0 : sock->lookup.deadline_ms;
-    case SOCKET_CONNECTING:
-    case SOCKET_TLS:
+    case RLKI_SOCKET_CONNECTING:
+    case RLKI_SOCKET_TLS:
         return sock->address_deadline_ms;
-    case SOCKET_UP:
+    case RLKI_SOCKET_UP:
         return (sock->tls.flags & RLKI_TLS_MORE) != 0 ? 0 : RLK_NEVER;
     default:
         return RLK_NEVER;
     }
 }
 
-/* What takes too long, where it is not the connect itself. */
-static const char *socket_overdue_words(const rlk_socket *sock)
-{
-    switch (sock->state) {
-    case SOCKET_RESOLVING:
-        return "the host name was not resolved in time";
-    case SOCKET_TLS:
-        return SOCKET_NO_TLS_ANSWER;
-    default:
-        return "";
-    }
-}
-
 void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t now_ms)
 {
+    rlk_result result = RLK_OK;
+
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
         if (rlk_conn_result(sock->conn) == RLK_E_CONNECT_TIMEOUT) {
-            rlk_conn_explain(sock->conn, socket_overdue_words(sock));
+            rlk_conn_explain(sock->conn, rlki_connect_overdue(sock));
         }
         socket_end(sock, RLK_OK, 0, now_ms);
-        revents = 0;
     }
-    switch (sock->state) {
-    case SOCKET_IDLE:
-        revents = 0; /* those were of an older descriptor */
-        if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
-            socket_begin(sock, may_block, now_ms);
-        }
-        break;
-    case SOCKET_RESOLVING:
-        socket_resolved(
-            sock, rlki_resolver_go_on(sock, (revents & SOCKET_READABLE) != 0, may_block, now_ms),
-            now_ms);
-        revents = 0;
-        break;
-    case SOCKET_CONNECTING:
-    case SOCKET_TLS:
-        socket_continue(sock, revents, now_ms);
-        revents = 0;
-        break;
-    default:
-        break;
-    }
-    if (sock->state == SOCKET_UP) {
+    if (sock->state == RLKI_SOCKET_UP) {
         (void)socket_transfer(sock, revents, now_ms);
+        return;
+    }
+    if (sock->state != RLKI_SOCKET_IDLE) {
+        result = rlki_connect_go_on(sock, revents, may_block, now_ms);
+    } else if ((rlk_conn_wants(sock->conn) & RLK_WANT_CONNECT) != 0) {
+        result = rlki_connect_begin(sock, may_block, now_ms);
+    }
+    if (result != RLK_OK && result != RLK_PENDING) {
+        socket_end(sock, result, sock->last_errno, now_ms);
+    } else if (sock->state == RLKI_SOCKET_UP) {
+        (void)socket_transfer(sock, 0, now_ms); /* those events were not the stream's */
     }
 }
 

@@ -175,8 +175,7 @@ static void reset_and_close(user *u)
 }
 
 /* Where a client was: another owner's memory now, in which nobody else may write. It is not freed
- * until the test has looked, because whether freed memory shows a write is the allocator's choice.
- */
+ * before the comparison: whether freed memory shows a write is the allocator's choice. */
 static void gone_mark(user *gone)
 {
     memset(gone, 0x5a, sizeof *gone);

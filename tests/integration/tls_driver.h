@@ -360,6 +360,7 @@ static void test_tls_quorum(void **state)
             assert_result(rlk_acquire_start(&lock, 3000), RLK_PENDING);
             assert_event(&set.posix, RLK_EV_ACQUIRED, RLK_OK);
             serve_until(&set.posix, tls_holding(servers) == 3 - wrong);
+
             server_kill(servers[2]);
             assert_result(rlk_release(&lock), wrong == 0 ? RLK_OK : RLK_UNKNOWN);
         } else {
