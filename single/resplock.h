@@ -1922,7 +1922,8 @@ RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, 
                                     const rlk_client_config *config, size_t size, uint32_t layout);
 
 /* Detaches every lock and closes the connections. Operations under way end as RLK_E_CLOSED, without
- * an event. It does not release locks that are held. Later calls on them return RLK_E_CLOSED. */
+ * an event. It does not release locks that are held. Later calls on them return RLK_E_CLOSED. Of a
+ * client on POSIX it leaves the descriptors open: rlk_posix_close is for that, also afterwards. */
 RLK_API void rlk_client_close(rlk_client *client);
 
 /* Returns when to call rlk_client_tick: the earliest deadline of locks and connections, or
@@ -3029,7 +3030,7 @@ RLK_API rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *co
 
 /*
  * Closes the connections and detaches all locks (rlk_client_close). In a forked child: closes the
- * inherited descriptors; the parent's connections go on.
+ * inherited descriptors; the parent's connections go on. Harmless if it is closed already.
  */
 RLK_API void rlk_posix_close(rlk_posix_client *posix);
 
@@ -3180,7 +3181,8 @@ typedef struct rlk_adapter rlk_adapter;
 /* What an adapter does with its loop. */
 typedef struct rlk_adapter_calls {
     /* Polls `fd` for `events` (POLLIN, POLLOUT or both) for this slot from now on; 0: no longer,
-     * which must work at once, and where it is not polled. False: the loop refuses. */
+     * which must work at once, and where it is not polled. False: the loop refuses, and is asked
+     * again, whether or not it still polls for what it did before. */
     bool (*poll)(rlk_adapter *adapter, unsigned slot, int fd, short events);
     /* Has rlk_adapter_turn called once, after this time from now on, in place of the time before.
      * 0: soon, but not from within this call; -1: not at all. */
@@ -3225,16 +3227,6 @@ static inline void rlki_adapter_end(rlk_adapter *adapter)
     if (adapter->ended != NULL) {
         *adapter->ended = true;
         adapter->ended = NULL;
-    }
-}
-
-/* Ends the work for a client that is of a parent, or was closed by rlk_client_close alone. What the
- * loop polls of a parent is the parent's. */
-static inline void rlki_adapter_abandon(rlk_adapter *adapter)
-{
-    rlk_posix_close(adapter->client); /* has it end, or does nothing */
-    if (adapter->client != NULL) {
-        rlki_adapter_end(adapter);
     }
 }
 
@@ -3368,7 +3360,7 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
     }
     adapter->ended = &ended;
     if (rlk_posix_service(client, adapter->polled, RLK_MAX_FDS) != RLK_OK) {
-        rlki_adapter_abandon(adapter);
+        rlk_posix_close(client); /* has it end */
         return;
     }
     for (i = 0; i < RLK_MAX_FDS; i++) {
@@ -3385,11 +3377,16 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
 }
 
 /* Has a turn come soon, as any call of the library has: for what the library does not see, such as
- * a suspend that has ended. Harmless after a stop. */
+ * a suspend that has ended. Harmless after a stop. In a forked child it closes the client. */
 static inline void rlk_adapter_update(rlk_adapter *adapter)
 {
-    if (adapter->client != NULL) {
+    if (adapter->client == NULL) {
+        return;
+    }
+    if (rlk_posix_slots(adapter->client) > 0) {
         rlki_adapter_changed(&adapter->loop);
+    } else { /* a child: the timer may be the parent's too */
+        rlk_posix_close(adapter->client);
     }
 }
 
@@ -3403,7 +3400,7 @@ static inline void rlk_adapter_stop(rlk_adapter *adapter)
     if (rlk_posix_set_loop(adapter->client, NULL) == RLK_OK) {
         rlki_adapter_end(adapter);
     } else {
-        rlki_adapter_abandon(adapter);
+        rlk_posix_close(adapter->client);
     }
 }
 
@@ -19296,7 +19293,7 @@ void rlk_posix_close(rlk_posix_client *posix)
     rlk_loop *loop;
     unsigned i;
 
-    if (posix == NULL || posix->client.state != RLKI_CLIENT_OPEN) {
+    if (posix == NULL || posix->client.nodes == 0) { /* not after rlk_client_close alone */
         return;
     }
     loop = posix->loop;
@@ -19310,6 +19307,7 @@ void rlk_posix_close(rlk_posix_client *posix)
         rlk_socket_close(sock);
     }
     rlk_client_close(&posix->client);
+    posix->client.nodes = 0;
     rlki_wakeup_close(&posix->wakeup);
     rlk_system_fork_close(&posix->fork_mark);
     if (loop != NULL) {

@@ -64,7 +64,8 @@ typedef struct rlk_adapter rlk_adapter;
 /* What an adapter does with its loop. */
 typedef struct rlk_adapter_calls {
     /* Polls `fd` for `events` (POLLIN, POLLOUT or both) for this slot from now on; 0: no longer,
-     * which must work at once, and where it is not polled. False: the loop refuses. */
+     * which must work at once, and where it is not polled. False: the loop refuses, and is asked
+     * again, whether or not it still polls for what it did before. */
     bool (*poll)(rlk_adapter *adapter, unsigned slot, int fd, short events);
     /* Has rlk_adapter_turn called once, after this time from now on, in place of the time before.
      * 0: soon, but not from within this call; -1: not at all. */
@@ -109,16 +110,6 @@ static inline void rlki_adapter_end(rlk_adapter *adapter)
     if (adapter->ended != NULL) {
         *adapter->ended = true;
         adapter->ended = NULL;
-    }
-}
-
-/* Ends the work for a client that is of a parent, or was closed by rlk_client_close alone. What the
- * loop polls of a parent is the parent's. */
-static inline void rlki_adapter_abandon(rlk_adapter *adapter)
-{
-    rlk_posix_close(adapter->client); /* has it end, or does nothing */
-    if (adapter->client != NULL) {
-        rlki_adapter_end(adapter);
     }
 }
 
@@ -252,7 +243,7 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
     }
     adapter->ended = &ended;
     if (rlk_posix_service(client, adapter->polled, RLK_MAX_FDS) != RLK_OK) {
-        rlki_adapter_abandon(adapter);
+        rlk_posix_close(client); /* has it end */
         return;
     }
     for (i = 0; i < RLK_MAX_FDS; i++) {
@@ -269,11 +260,16 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
 }
 
 /* Has a turn come soon, as any call of the library has: for what the library does not see, such as
- * a suspend that has ended. Harmless after a stop. */
+ * a suspend that has ended. Harmless after a stop. In a forked child it closes the client. */
 static inline void rlk_adapter_update(rlk_adapter *adapter)
 {
-    if (adapter->client != NULL) {
+    if (adapter->client == NULL) {
+        return;
+    }
+    if (rlk_posix_slots(adapter->client) > 0) {
         rlki_adapter_changed(&adapter->loop);
+    } else { /* a child: the timer may be the parent's too */
+        rlk_posix_close(adapter->client);
     }
 }
 
@@ -287,7 +283,7 @@ static inline void rlk_adapter_stop(rlk_adapter *adapter)
     if (rlk_posix_set_loop(adapter->client, NULL) == RLK_OK) {
         rlki_adapter_end(adapter);
     } else {
-        rlki_adapter_abandon(adapter);
+        rlk_posix_close(adapter->client);
     }
 }
 

@@ -154,7 +154,8 @@ RLK_API rlk_result rlki_client_init(rlk_client *client, rlk_conn *const *conns, 
                                     const rlk_client_config *config, size_t size, uint32_t layout);
 
 /* Detaches every lock and closes the connections. Operations under way end as RLK_E_CLOSED, without
- * an event. It does not release locks that are held. Later calls on them return RLK_E_CLOSED. */
+ * an event. It does not release locks that are held. Later calls on them return RLK_E_CLOSED. Of a
+ * client on POSIX it leaves the descriptors open: rlk_posix_close is for that, also afterwards. */
 RLK_API void rlk_client_close(rlk_client *client);
 
 /* Returns when to call rlk_client_tick: the earliest deadline of locks and connections, or

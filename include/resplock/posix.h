@@ -143,7 +143,7 @@ RLK_API rlk_result rlki_posix_open_nodes(rlk_posix_client *posix, const char *co
 
 /*
  * Closes the connections and detaches all locks (rlk_client_close). In a forked child: closes the
- * inherited descriptors; the parent's connections go on.
+ * inherited descriptors; the parent's connections go on. Harmless if it is closed already.
  */
 RLK_API void rlk_posix_close(rlk_posix_client *posix);
 

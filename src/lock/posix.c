@@ -507,7 +507,7 @@ void rlk_posix_close(rlk_posix_client *posix)
     rlk_loop *loop;
     unsigned i;
 
-    if (posix == NULL || posix->client.state != RLKI_CLIENT_OPEN) {
+    if (posix == NULL || posix->client.nodes == 0) { /* not after rlk_client_close alone */
         return;
     }
     loop = posix->loop;
@@ -521,6 +521,7 @@ void rlk_posix_close(rlk_posix_client *posix)
         rlk_socket_close(sock);
     }
     rlk_client_close(&posix->client);
+    posix->client.nodes = 0;
     rlki_wakeup_close(&posix->wakeup);
     rlk_system_fork_close(&posix->fork_mark);
     if (loop != NULL) {

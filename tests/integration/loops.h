@@ -21,6 +21,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#endif
+
 /* What differs from loop to loop. */
 typedef struct loop_driver {
     void (*open)(void);  /* makes the loop */
@@ -33,6 +38,7 @@ typedef struct loop_driver {
      * stopped(app), from the loop. */
     void (*stop)(void *adapter, void (*stopped)(void *app));
     bool late;
+    size_t refused; /* rows of test_loop_descriptor_refused that it has, and survives */
     /* Waits for whatever the loop polls, at most so long, and handles it. */
     void (*turn)(int ms);
 } loop_driver;
@@ -45,7 +51,7 @@ static const loop_driver *driver;
 #define SIDE_LOCKS 1000
 
 /* Most turns of a loop that has nothing to do, in less than a second. */
-#define LOOP_IDLE_TURNS 40
+#define LOOP_IDLE_TURNS 15
 
 typedef struct side side;
 struct side {
@@ -442,6 +448,46 @@ static void test_loop_sleeps_in_trouble(void **state)
     assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
     side_close(&s);
 }
+
+#ifdef __linux__
+static int refused_change; /* of epoll, which is refused the next time; 0: none */
+
+/* What the adapter of epoll calls, libuv, libevent and sd-event. */
+int epoll_ctl(int epoll, int change, int fd, struct epoll_event *event)
+{
+    if (change == refused_change) {
+        refused_change = 0;
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll, change, fd, event);
+}
+
+/* A descriptor that the loop does not take now, or not for other events, is polled later. */
+static void test_loop_descriptor_refused(void **state)
+{
+    static const int changes[] = {EPOLL_CTL_ADD, EPOLL_CTL_MOD};
+    server *redis = loop_server(true);
+    size_t i;
+
+    (void)state;
+    assert_true(driver->refused <= COUNT_OF(changes));
+    for (i = 0; support_row(i, driver->refused); i++) {
+        side s;
+
+        side_open(&s, server_tcp_url(redis), NULL, NULL);
+        refused_change = changes[i];
+        acquire(&s);
+        assert_int_equal(refused_change, 0);
+        loop_for(3 * RLK_ADAPTER_RETRY_MS);
+        assert_between(loop_for(600), 1, LOOP_IDLE_TURNS);
+        release(&s);
+        side_leave(&s);
+    }
+    driver->close();
+}
+
+#endif
 
 /* ---- Names ---- */
 
@@ -964,7 +1010,7 @@ static void test_loop_stopped_and_started(void **state)
     side_close(&s);
 }
 
-/* The loop has nothing of it, though its descriptors are open. */
+/* By rlk_client_close: what is left of it goes when the adapter stops. */
 static void test_loop_client_closed_alone(void **state)
 {
     int fd;
@@ -976,10 +1022,10 @@ static void test_loop_client_closed_alone(void **state)
     fd = rlk_socket_fd(&s.client->node.socket);
     rlk_client_close(&s.client->client);
     side_leave(&s);
-    server_kill(redis); /* readable now */
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    server_kill(redis);
     loop_for(50);
     assert_int_equal(s.events, 1);
-    close(fd);
     driver->close();
 }
 
@@ -1002,26 +1048,55 @@ static void test_loop_refuses(void **state)
 
 /* ---- Fork ---- */
 
-/* A child closes what it has inherited, and nothing of the parent's loop changes. */
-static void test_loop_forked_child_closes(void **state)
+static void child_closes(side *s)
 {
+    rlk_posix_close(s->client);
+}
+
+static void child_stops(side *s) /* which closes the client too */
+{
+    driver->stop(s->adapter, side_stopped);
+}
+
+static void child_closes_and_stops(side *s)
+{
+    child_closes(s);
+    child_stops(s);
+}
+
+static void child_closes_alone_and_stops(side *s)
+{
+    rlk_client_close(&s->client->client);
+    child_stops(s);
+}
+
+static void child_updates(side *s)
+{
+    driver->update(s->adapter);
+}
+
+/* A child ends what it has inherited, or not, and nothing of the parent's loop changes. */
+static void test_loop_forked_child_leaves_the_parent_alone(void **state)
+{
+    static void (*const ways[])(side *) = {child_closes, child_stops, child_closes_and_stops,
+                                           child_closes_alone_and_stops, child_updates};
     side s;
-    int i;
+    size_t i;
 
     (void)state;
     (void)side_begin(&s, true);
     acquire(&s);
-    for (i = 0; i < 3; i++) {
-        pid_t pid = child_fork();
+    for (i = 0; support_row(i, COUNT_OF(ways)); i++) {
+        pid_t pid;
 
+        loop_for(20);
+        pid = child_fork();
         if (pid == 0) {
-            if (i != 1) /* with 1 the adapter alone is stopped, which closes the client too */
-                rlk_posix_close(s.client);
-            if (i != 2)
-                driver->stop(s.adapter, side_stopped);
+            ways[i](&s);
             _exit(0);
         }
         assert_int_equal(child_exit_code(pid), 0);
+        assert_between(loop_for(200), 1, LOOP_IDLE_TURNS);
         release(&s);
         acquire(&s);
     }
@@ -1071,6 +1146,9 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_server_suspended),
         support_test(test_loop_dead_port),
         support_test(test_loop_sleeps_in_trouble),
+#ifdef __linux__
+        support_test(test_loop_descriptor_refused),
+#endif
         support_test(test_loop_name_moved),
         support_test(test_loop_name_answered_late),
         support_test(test_loop_thousand_locks),
@@ -1086,7 +1164,7 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_stopped_and_started),
         support_test(test_loop_client_closed_alone),
         support_test(test_loop_refuses),
-        support_test(test_loop_forked_child_closes),
+        support_test(test_loop_forked_child_leaves_the_parent_alone),
         support_test(test_loop_forked_child_keeps_copies),
     };
 

@@ -170,6 +170,28 @@ static void test_loop_is_notified_of_a_client_that_closes(void **state)
     assert_result(rlk_posix_set_loop(NULL, &seen.loop), RLK_E_ARGUMENT);
 }
 
+/* What rlk_client_close leaves is closed by rlk_posix_close. */
+static void test_loop_is_notified_of_a_client_that_closed_alone(void **state)
+{
+    int fds[2];
+
+    (void)state;
+    start(2, NULL);
+    fds[0] = slot_fd(0);
+    fds[1] = slot_fd(1);
+    rlk_client_close(&set.posix.client);
+    assert_int_equal(seen.closing + seen.closed, 0);
+    assert_true(fcntl(fds[0], F_GETFD) >= 0);
+    rlk_posix_close(&set.posix);
+    assert_int_equal(seen.closing, 2);
+    assert_false(seen.closed_too_early);
+    assert_int_equal(seen.closed, 1);
+    assert_int_equal(fcntl(fds[0], F_GETFD), -1);
+    assert_int_equal(fcntl(fds[1], F_GETFD), -1);
+    rlk_posix_close(&set.posix);
+    assert_int_equal(seen.closed, 1);
+}
+
 /* One at most, and none when it has left. */
 static void test_loop_leaves(void **state)
 {
@@ -274,6 +296,7 @@ int main(void)
         support_test(test_loop_is_not_notified_of_questions),
         support_test(test_loop_is_notified_of_descriptors_that_close),
         support_test(test_loop_is_notified_of_a_client_that_closes),
+        support_test(test_loop_is_notified_of_a_client_that_closed_alone),
         support_test(test_loop_leaves),
         support_test(test_loop_is_answered_by_slot),
         support_test(test_loop_of_a_forked_child),

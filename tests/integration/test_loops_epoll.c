@@ -50,6 +50,7 @@ int main(void)
                                       .start = epoll_start,
                                       .update = epoll_update,
                                       .stop = epoll_stop,
+                                      .refused = 2,
                                       .turn = epoll_turn};
 
     return loops_main(&epoll);

@@ -55,6 +55,7 @@ int main(void)
                                          .start = libevent_start,
                                          .update = libevent_update,
                                          .stop = libevent_stop,
+                                         .refused = 1,
                                          .turn = libevent_turn};
 
     return loops_main(&libevent);

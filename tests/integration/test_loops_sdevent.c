@@ -48,6 +48,7 @@ int main(void)
                                         .start = sdevent_start,
                                         .update = sdevent_update,
                                         .stop = sdevent_stop,
+                                        .refused = 2,
                                         .turn = sdevent_turn};
 
     return loops_main(&sdevent);

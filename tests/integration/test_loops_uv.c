@@ -58,6 +58,7 @@ int main(void)
                                    .update = uv_again,
                                    .stop = uv_leave,
                                    .late = true,
+                                   .refused = 1,
                                    .turn = uv_turn};
 
     return loops_main(&uv);

@@ -49,21 +49,20 @@ static inline bool rlki_epoll_poll(rlk_adapter *adapter, unsigned slot, int fd, 
     rlk_epoll *epoll = (rlk_epoll *)(void *)adapter; /* its first member */
     struct epoll_event event;
     bool polled = adapter->polled[slot].events != 0;
+    int change = events == 0 ? EPOLL_CTL_DEL : polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    bool done;
 
     memset(&event, 0, sizeof event);
     event.data.u32 = slot;
     event.events = ((events & POLLIN) != 0 ? (uint32_t)EPOLLIN : 0u) |
                    ((events & POLLOUT) != 0 ? (uint32_t)EPOLLOUT : 0u);
-    if (events == 0) {
-        epoll->polls -= polled ? 1u : 0u;
-        (void)epoll_ctl(epoll->fd, EPOLL_CTL_DEL, fd, &event); /* closed, in a child: EBADF */
-        return true;
+    done = epoll_ctl(epoll->fd, change, fd, &event) == 0; /* closed, in a child: EBADF */
+    if (!done && change == EPOLL_CTL_MOD) {
+        (void)epoll_ctl(epoll->fd, EPOLL_CTL_DEL, fd, &event); /* the next one adds it */
     }
-    if (epoll_ctl(epoll->fd, polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0) {
-        return false;
-    }
-    epoll->polls += polled ? 0u : 1u;
-    return true;
+    epoll->polls -= polled ? 1u : 0u;
+    epoll->polls += done && events != 0 ? 1u : 0u;
+    return done || events == 0;
 }
 
 /* An earlier time than needed stays set: one turn more costs less than a system call each. */
