@@ -17226,6 +17226,31 @@ static inline bool rlki_socket_would_block(int error)
 
 #endif
 
+/* ==== src/net/posix/socket_wait.h ====
+ *
+ * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
+ * one connection only. In two steps, because deadlines come before input: a late reply must not
+ * revive what ran out while it was waited for.
+ */
+#ifndef RLKI_SOCKET_WAIT_H
+#define RLKI_SOCKET_WAIT_H
+
+/* What recv came to. */
+typedef struct rlki_socket_got {
+    size_t len;     /* bytes that came */
+    rlk_result why; /* RLK_OK, or how the stream ended */
+    int error;      /* errno, where no bytes came; EINTR: a signal has ended the wait */
+} rlki_socket_got;
+
+/* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
+ * of the call. False: not with this socket now, or not for so short a time; serve and poll it. */
+RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got);
+
+/* Hands over what came, and does what follows from it. */
+RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
+
+#endif
+
 /* ==== src/net/posix/tls_stream.h ====
  *
  * Internal: TLS between a connection and its descriptor.
@@ -17233,62 +17258,49 @@ static inline bool rlki_socket_would_block(int error)
 #ifndef RLKI_TLS_STREAM_H
 #define RLKI_TLS_STREAM_H
 
-#include <sys/types.h>
-
-/* rlk_socket_tls.flags */
-#define RLKI_TLS_BEGUN            0x01u /* the session has a stream */
-#define RLKI_TLS_UP               0x40u /* through the handshake, and nothing has failed since */
-#define RLKI_TLS_MORE             0x02u /* it has bytes that poll doesn't see any more */
-#define RLKI_TLS_WANTS_WRITE      0x04u /* handshake, or read: goes on when it can be written */
-#define RLKI_TLS_WRITE_WANTS_READ 0x08u /* write: goes on when there is something to read */
-#define RLKI_TLS_MAY_WAIT         0x10u /* the next recv waits */
-#define RLKI_TLS_INTERRUPTED      0x20u /* ... and a signal has ended that */
+/* rlk_socket_tls.flags, as far as it is the driver's business what TLS waits for */
+#define RLKI_TLS_MORE             0x01u /* it has bytes that poll doesn't see any more */
+#define RLKI_TLS_WANTS_WRITE      0x02u /* handshake, or read: goes on when it can be written */
+#define RLKI_TLS_WRITE_WANTS_READ 0x04u /* write: goes on when there is something to read */
 
 static inline bool rlki_tls_is_on(const rlk_socket *sock)
 {
     return sock->tls.backend != NULL;
 }
 
-/* Returns true if the stream goes on: DONE, or a wait. */
-static inline bool rlki_tls_goes_on(rlk_tls_status status)
-{
-    return status <= RLK_TLS_WANT_WRITE;
-}
-
 /* tls_stream.c, which only a backend's rlk_tls names. */
 struct rlk_tls_driver {
-    rlk_tls_status (*begin)(rlk_socket *sock);
-    rlk_tls_status (*handshake)(rlk_socket *sock);
-    rlk_tls_status (*transfer)(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms);
-    rlk_tls_status (*wait)(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len);
+    const char *no_answer; /* words, while the handshake waits for the server */
+    rlk_result (*secure)(rlk_socket *sock, int *error);
+    rlk_result (*transfer)(rlk_socket *sock, bool readable, bool writeable, int *error,
+                           int64_t now_ms);
+    bool (*wait)(rlk_socket *sock, rlki_socket_got *got);
     void (*end)(rlk_socket *sock, bool notify);
     void (*close)(rlk_socket *sock);
-    rlk_result (*result)(rlk_socket *sock, rlk_tls_status status, int *error);
 };
 
-/* Begins TLS on the descriptor. FAILED: no memory is left. */
-static inline rlk_tls_status rlki_tls_begin(rlk_socket *sock)
+/*
+ * Begins the handshake on the descriptor, or goes on with it. Returns RLK_OK: it is through.
+ * RLK_PENDING: it waits. RLK_E_TLS, RLK_E_TLS_REFUSED: it has failed. Of these *error is errno,
+ * where that says more, or 0; the connection keeps the words.
+ */
+static inline rlk_result rlki_tls_secure(rlk_socket *sock, int *error)
 {
-    return sock->tls.backend->driver->begin(sock);
+    return sock->tls.backend->driver->secure(sock, error);
 }
 
-/* Goes on with the handshake. */
-static inline rlk_tls_status rlki_tls_handshake(rlk_socket *sock)
+/* Reads, then writes, what goes without waiting. Returns RLK_OK, or how the stream ended, as
+ * rlki_tls_secure. */
+static inline rlk_result rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable,
+                                           int *error, int64_t now_ms)
 {
-    return sock->tls.backend->driver->handshake(sock);
+    return sock->tls.backend->driver->transfer(sock, readable, writeable, error, now_ms);
 }
 
-/* Reads, then writes, what goes without waiting. */
-static inline rlk_tls_status rlki_tls_transfer(rlk_socket *sock, bool readable, bool writeable,
-                                               int64_t now_ms)
+/* Reads once; its first recv waits. Returns false if no recv shows what TLS waits for. */
+static inline bool rlki_tls_wait(rlk_socket *sock, rlki_socket_got *got)
 {
-    return sock->tls.backend->driver->transfer(sock, readable, writeable, now_ms);
-}
-
-/* Reads at most `cap` bytes; its first recv waits. The bytes are for rlki_socket_take. */
-static inline rlk_tls_status rlki_tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
-{
-    return sock->tls.backend->driver->wait(sock, room, cap, len);
+    return sock->tls.backend->driver->wait(sock, got);
 }
 
 /* Ends TLS on the descriptor, which is open yet, if there is TLS. notify: says so to the peer. */
@@ -17307,28 +17319,21 @@ static inline void rlki_tls_close(rlk_socket *sock)
     }
 }
 
-/* Has the connection keep the words for how TLS has ended. Returns the result, and errno where that
- * says more. */
-static inline rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status, int *error)
-{
-    return sock->tls.backend->driver->result(sock, status, error);
-}
-
 #endif
 
 /* ==== src/net/posix/tls_stream.c ====
  *
  * TLS between a connection and its descriptor. What TLS is, the backend knows (resplock/tls.h).
  *
- *     +------+  rlki_tls_begin   +-----------+  DONE   +----+
+ *     +------+  rlki_tls_secure  +-----------+  DONE   +----+
  *     | NONE | ----------------> | HANDSHAKE | ------> | UP |
  *     +------+                   +-----------+         +----+
  *        ^                             |                  |
  *        +-----------------------------+------------------+
  *           rlki_tls_end: with close_notify only from UP, and only if nothing has failed
  *
- * NONE is without RLKI_TLS_BEGUN, UP is with RLKI_TLS_UP.
- * The backend's session lives from the first begin to rlki_tls_close, so that it can be resumed.
+ * NONE is without TLS_BEGUN, UP is with TLS_UP. The backend's session lives from the first
+ * handshake to rlki_tls_close, so that it can be resumed.
  *
  * A send that fails is no failure to the backend, so that it still reads what the server said
  * before it hung up, an alert above all. Then the stream ends. In the handshake the send counts as
@@ -17343,6 +17348,18 @@ static inline rlk_result rlki_tls_result(rlk_socket *sock, rlk_tls_status status
 
 /* Longest name of a peer. */
 #define TLS_NAME_MAX 255u
+
+/* rlk_socket_tls.flags, beside those of the header */
+#define TLS_BEGUN       0x10u /* the session has a stream */
+#define TLS_UP          0x20u /* through the handshake, and nothing has failed since */
+#define TLS_MAY_WAIT    0x40u /* the next recv waits */
+#define TLS_INTERRUPTED 0x80u /* ... and a signal has ended that */
+
+/* Returns true if the stream goes on: DONE, or a wait. */
+static bool tls_goes_on(rlk_tls_status status)
+{
+    return status <= RLK_TLS_WANT_WRITE;
+}
 
 /* ---- The stream below TLS ---------------------------------------------------------------- */
 
@@ -17364,22 +17381,22 @@ static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
         return RLK_TLS_IO_AGAIN;
     }
     sock->tls.error = errno;
-    return (sock->tls.flags & RLKI_TLS_UP) != 0 ? RLK_TLS_IO_AGAIN : (ptrdiff_t)len;
+    return (sock->tls.flags & TLS_UP) != 0 ? RLK_TLS_IO_AGAIN : (ptrdiff_t)len;
 }
 
 static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
 {
     rlk_socket *sock = (rlk_socket *)context;
-    bool waits = (sock->tls.flags & RLKI_TLS_MAY_WAIT) != 0;
+    bool waits = (sock->tls.flags & TLS_MAY_WAIT) != 0;
     ssize_t n;
 
-    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT;
+    sock->tls.flags &= (uint8_t)~TLS_MAY_WAIT;
     n = recv(sock->fd, room, cap, waits ? 0 : RLKI_RECEIVE_FLAGS);
     if (n >= 0) {
         return n;
     }
     if (waits && errno == EINTR) {
-        sock->tls.flags |= RLKI_TLS_INTERRUPTED;
+        sock->tls.flags |= TLS_INTERRUPTED;
     }
     if (tls_would_block(errno)) {
         return RLK_TLS_IO_AGAIN;
@@ -17459,7 +17476,7 @@ static rlk_tls_status tls_begin(rlk_socket *sock)
     io.send = tls_io_send;
     io.recv = tls_io_recv;
     io.context = sock;
-    sock->tls.flags = RLKI_TLS_BEGUN;
+    sock->tls.flags = TLS_BEGUN;
     sock->tls.unfinished = 0;
     sock->tls.error = 0;
     return calls->begin(sock->tls.session, &io, &peer);
@@ -17467,8 +17484,8 @@ static rlk_tls_status tls_begin(rlk_socket *sock)
 
 static void tls_end(rlk_socket *sock, bool notify)
 {
-    if ((sock->tls.flags & RLKI_TLS_BEGUN) != 0) {
-        bool up = (sock->tls.flags & RLKI_TLS_UP) != 0 && sock->tls.error == 0;
+    if ((sock->tls.flags & TLS_BEGUN) != 0) {
+        bool up = (sock->tls.flags & TLS_UP) != 0 && sock->tls.error == 0;
 
         sock->tls.backend->calls->end(sock->tls.session, notify && up);
     }
@@ -17489,8 +17506,8 @@ static void tls_close(rlk_socket *sock)
 /* Behind a failure no close_notify may follow. */
 static rlk_tls_status tls_check(rlk_socket *sock, rlk_tls_status status)
 {
-    if (!rlki_tls_goes_on(status)) {
-        sock->tls.flags &= (uint8_t)~RLKI_TLS_UP;
+    if (!tls_goes_on(status)) {
+        sock->tls.flags &= (uint8_t)~TLS_UP;
     }
     return status;
 }
@@ -17504,22 +17521,12 @@ static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
     sock->tls.flags &= (uint8_t) ~(RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE);
     if (status == RLK_TLS_DONE && calls->pending(sock->tls.session)) {
         sock->tls.flags |= RLKI_TLS_MORE;
-    } else if (status != RLK_TLS_DONE && rlki_tls_goes_on(status) && sock->tls.error != 0) {
+    } else if (status != RLK_TLS_DONE && tls_goes_on(status) && sock->tls.error != 0) {
         status = RLK_TLS_FAILED;
     } else if (status == RLK_TLS_WANT_WRITE) {
         sock->tls.flags |= RLKI_TLS_WANTS_WRITE;
     }
     return tls_check(sock, status);
-}
-
-static rlk_tls_status tls_handshake(rlk_socket *sock)
-{
-    rlk_tls_status status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
-
-    if (status == RLK_TLS_DONE) {
-        sock->tls.flags |= RLKI_TLS_UP;
-    }
-    return status;
 }
 
 static rlk_tls_status tls_read(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
@@ -17591,7 +17598,7 @@ static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
 }
 
 /* Reads first, so that what the replies set off leaves in the same call. */
-static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
+static rlk_tls_status tls_exchange(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
 {
     unsigned flags = sock->tls.flags;
     bool reads = readable || (flags & RLKI_TLS_MORE) != 0 ||
@@ -17603,25 +17610,14 @@ static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeab
     if (reads) {
         status = tls_receive(sock, now_ms);
     }
-    if (!rlki_tls_goes_on(status) || !writes) {
+    if (!tls_goes_on(status) || !writes) {
         return status;
     }
     status = tls_send(sock, now_ms);
-    if (sock->tls.error != 0 && rlki_tls_goes_on(status)) {
+    if (sock->tls.error != 0 && tls_goes_on(status)) {
         status = tls_receive(sock, now_ms); /* what it said before it hung up */
-        return rlki_tls_goes_on(status) ? RLK_TLS_FAILED : status;
+        return tls_goes_on(status) ? RLK_TLS_FAILED : status;
     }
-    return status;
-}
-
-static rlk_tls_status tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
-{
-    rlk_tls_status status;
-
-    sock->tls.flags &= (uint8_t)~RLKI_TLS_INTERRUPTED;
-    sock->tls.flags |= RLKI_TLS_MAY_WAIT;
-    status = tls_read(sock, room, cap, len);
-    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT; /* TLS had bytes already */
     return status;
 }
 
@@ -17633,7 +17629,7 @@ static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status st
     if (sock->tls.session == NULL) {
         return "no memory is left for TLS";
     }
-    if ((sock->tls.flags & RLKI_TLS_BEGUN) == 0) {
+    if ((sock->tls.flags & TLS_BEGUN) == 0) {
         return "the server's name is empty or too long, or a dot is first";
     }
     if (status != RLK_TLS_REFUSED && sock->tls.error != 0) {
@@ -17672,12 +17668,64 @@ static rlk_result tls_result(rlk_socket *sock, rlk_tls_status status, int *error
     return RLK_E_TLS;
 }
 
-/* ------------------------------------------------------------------------------------------ */
+/* ---- The driver's calls ------------------------------------------------------------------- */
+
+static rlk_result tls_secure(rlk_socket *sock, int *error)
+{
+    rlk_tls_status status = RLK_TLS_DONE;
+
+    if ((sock->tls.flags & TLS_BEGUN) == 0) {
+        status = tls_begin(sock);
+    }
+    if (status == RLK_TLS_DONE) {
+        status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
+    }
+    if (status == RLK_TLS_DONE) {
+        sock->tls.flags |= TLS_UP;
+        return RLK_OK;
+    }
+    return tls_goes_on(status) ? RLK_PENDING : tls_result(sock, status, error);
+}
+
+static rlk_result tls_transfer(rlk_socket *sock, bool readable, bool writeable, int *error,
+                               int64_t now_ms)
+{
+    rlk_tls_status status = tls_exchange(sock, readable, writeable, now_ms);
+
+    return tls_goes_on(status) ? RLK_OK : tls_result(sock, status, error);
+}
+
+static bool tls_wait(rlk_socket *sock, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *room = rlk_conn_rx_buf(sock->conn, &cap);
+    rlk_tls_status status;
+
+    if ((sock->tls.flags & (RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE)) != 0) {
+        return false;
+    }
+    got->len = 0;
+    got->why = RLK_OK;
+    sock->tls.flags &= (uint8_t)~TLS_INTERRUPTED;
+    sock->tls.flags |= TLS_MAY_WAIT;
+    status = tls_read(sock, room, cap, &got->len);
+    sock->tls.flags &= (uint8_t)~TLS_MAY_WAIT; /* TLS had bytes already */
+    got->error = (sock->tls.flags & TLS_INTERRUPTED) != 0 ? EINTR : 0;
+    if (!tls_goes_on(status)) {
+        got->why = tls_result(sock, status, &got->error);
+    }
+    return true;
+}
 
 const rlk_tls_driver *rlk_socket_tls_driver(void)
 {
-    static const rlk_tls_driver tls_driver = {tls_begin, tls_handshake, tls_transfer, tls_wait,
-                                              tls_end,   tls_close,     tls_result};
+    static const rlk_tls_driver tls_driver = {
+        "no answer to TLS's handshake: is it a TLS port?", /* a plain port waits for a line */
+        tls_secure,
+        tls_transfer,
+        tls_wait,
+        tls_end,
+        tls_close};
 
     return &tls_driver;
 }
@@ -17799,28 +17847,17 @@ static void connect_explain_wait(const rlk_socket *sock, const char *words)
     }
 }
 
-/* A plain port answers nothing until a line ends. */
-#define CONNECT_NO_TLS_ANSWER "no answer to TLS's handshake: is it a TLS port?"
-
-/* Goes on with the TLS handshake. */
+/* Begins TLS, or goes on with it. */
 static connect_outcome connect_secure(rlk_socket *sock)
 {
-    rlk_tls_status status = RLK_TLS_DONE;
-    rlk_result why;
     int error;
+    rlk_result why = rlki_tls_secure(sock, &error);
 
-    if (sock->state != RLKI_SOCKET_TLS) {
-        sock->state = RLKI_SOCKET_TLS;
-        status = rlki_tls_begin(sock);
+    sock->state = RLKI_SOCKET_TLS;
+    if (why == RLK_OK || why == RLK_PENDING) {
+        connect_explain_wait(sock, why == RLK_OK ? "" : sock->tls.backend->driver->no_answer);
+        return why == RLK_OK ? CONNECT_DONE : CONNECT_UNDER_WAY;
     }
-    if (status == RLK_TLS_DONE) {
-        status = rlki_tls_handshake(sock);
-    }
-    if (rlki_tls_goes_on(status)) {
-        connect_explain_wait(sock, status == RLK_TLS_DONE ? "" : CONNECT_NO_TLS_ANSWER);
-        return status == RLK_TLS_DONE ? CONNECT_DONE : CONNECT_UNDER_WAY;
-    }
-    why = rlki_tls_result(sock, status, &error);
     if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
         sock->address_next = sock->addresses_len;
     }
@@ -18079,7 +18116,7 @@ const char *rlki_connect_overdue(const rlk_socket *sock)
     case RLKI_SOCKET_RESOLVING:
         return "the host name was not resolved in time";
     case RLKI_SOCKET_TLS:
-        return CONNECT_NO_TLS_ANSWER;
+        return sock->tls.backend->driver->no_answer;
     default:
         return "";
     }
@@ -18146,33 +18183,6 @@ const char *rlk_system_errno_text(void *context, int number)
 }
 
 #endif /* RLK_NO_TEXT */
-
-/* ==== src/net/posix/socket_wait.h ====
- *
- * A recv that waits: what poll and recv do, in one system call, for a blocking call that waits for
- * one connection only. In two steps, because deadlines come before input: a late reply must not
- * revive what ran out while it was waited for.
- */
-#ifndef RLKI_SOCKET_WAIT_H
-#define RLKI_SOCKET_WAIT_H
-
-#include <sys/types.h>
-
-/* What recv came to. */
-typedef struct rlki_socket_got {
-    size_t len;
-    rlk_tls_status status; /* without TLS too: DONE, WANT_*, CLOSED, FAILED */
-    int error;             /* errno, where that is not DONE; with TLS only EINTR of the wait */
-} rlki_socket_got;
-
-/* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time
- * of the call. False: not with this socket now, or not for so short a time; serve and poll it. */
-RLKI_API bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got);
-
-/* Hands over what came, and does what follows from it. */
-RLKI_API void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms);
-
-#endif
 
 /* ==== src/net/posix/socket.c ====
  *
@@ -18308,23 +18318,19 @@ static RLKI_INTO_CALLERS rlk_result socket_exchange(rlk_socket *sock, short reve
     return *error == 0 || *error == EPIPE ? RLK_E_EOF : RLK_E_IO;
 }
 
-/* The same over TLS. */
-static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *error, int64_t now_ms)
-{
-    rlk_tls_status status = rlki_tls_transfer(sock, (revents & RLKI_READABLE) != 0,
-                                              (revents & RLKI_WRITEABLE) != 0, now_ms);
-
-    return rlki_tls_goes_on(status) ? RLK_OK : rlki_tls_result(sock, status, error);
-}
-
 /* Moves what can be moved. Returns what the connection wants after that. */
 static RLKI_INTO_CALLERS unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
 {
     int error = 0;
     unsigned wants;
-    rlk_result why = rlki_tls_is_on(sock) ? socket_exchange_tls(sock, revents, &error, now_ms)
-                                          : socket_exchange(sock, revents, &error, now_ms);
+    rlk_result why;
 
+    if (rlki_tls_is_on(sock)) {
+        why = rlki_tls_transfer(sock, (revents & RLKI_READABLE) != 0,
+                                (revents & RLKI_WRITEABLE) != 0, &error, now_ms);
+    } else {
+        why = socket_exchange(sock, revents, &error, now_ms);
+    }
     if (why == RLK_OK && rlki_transmit_is_quiet(sock->conn)) {
         return RLK_WANT_READ;
     }
@@ -18384,21 +18390,14 @@ static void socket_wait_plain(rlk_socket *sock, rlki_socket_got *got)
 
     got->len = n > 0 ? (size_t)n : 0;
     got->error = n < 0 ? errno : 0;
-    if (n > 0) {
-        got->status = RLK_TLS_DONE;
-    } else if (n == 0) {
-        got->status = RLK_TLS_CLOSED;
-    } else {
-        got->status = got->error == EINTR || rlki_socket_would_block(got->error) ? RLK_TLS_WANT_READ
-                                                                                 : RLK_TLS_FAILED;
+    got->why = n == 0 ? RLK_E_EOF : RLK_OK;
+    if (n < 0 && got->error != EINTR && !rlki_socket_would_block(got->error)) {
+        got->why = RLK_E_IO;
     }
 }
 
 bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got)
 {
-    size_t cap = 0;
-    uint8_t *buf;
-
     if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
@@ -18408,34 +18407,21 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
-    if (!rlki_tls_is_on(sock)) {
-        socket_wait_plain(sock, got);
-        return true;
+    if (rlki_tls_is_on(sock)) {
+        return rlki_tls_wait(sock, got);
     }
-    if ((sock->tls.flags & (RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE)) != 0) {
-        return false; /* no recv shows what it waits for */
-    }
-    buf = rlk_conn_rx_buf(sock->conn, &cap);
-    got->status = rlki_tls_wait(sock, buf, cap, &got->len);
-    got->error = (sock->tls.flags & RLKI_TLS_INTERRUPTED) != 0 ? EINTR : 0;
+    socket_wait_plain(sock, got);
     return true;
 }
 
 void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
 {
-    rlk_result why = RLK_E_EOF;
-    int error = got->error;
-
-    if (got->status == RLK_TLS_DONE) {
-        rlk_conn_rx_ack(sock->conn, got->len, now_ms); /* nothing, if it closes by now */
-    } else if (!rlki_tls_goes_on(got->status)) {
-        if (rlki_tls_is_on(sock)) {
-            why = rlki_tls_result(sock, got->status, &error);
-        } else if (got->status == RLK_TLS_FAILED) {
-            why = RLK_E_IO;
-        }
-        socket_end(sock, why, error, now_ms);
+    if (got->why != RLK_OK) {
+        socket_end(sock, got->why, got->error, now_ms);
         return;
+    }
+    if (got->len > 0) {
+        rlk_conn_rx_ack(sock->conn, got->len, now_ms); /* nothing, if it closes by now */
     }
     if (!rlki_transmit_is_quiet(sock->conn) || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
         (void)socket_transfer(sock, 0, now_ms);

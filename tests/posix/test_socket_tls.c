@@ -774,7 +774,7 @@ static void test_socket_tls_wait(void **state)
     tls_request(&c, &server, &e, "hello");
     memset(&calls, 0, sizeof calls);
     assert_true(rlki_socket_wait(&c.sock, 5000, c.now_ms, &got));
-    assert_int_equal(got.status, RLK_TLS_DONE);
+    assert_true(got.len > 0);
     assert_int_equal(calls.recv, 1);
     assert_int_equal(e.replies, 0); /* deadlines come first */
     rlki_socket_take(&c.sock, &got, c.now_ms);
@@ -782,7 +782,7 @@ static void test_socket_tls_wait(void **state)
     assert_true(e.good);
 
     wait_and_take(&c, 50, &got); /* nothing comes */
-    assert_int_equal(got.status, RLK_TLS_WANT_READ);
+    assert_int_equal(got.len, 0);
     assert_int_equal(got.error, 0);
     assert_int_equal(client_state(&c), RLK_CONN_READY);
 

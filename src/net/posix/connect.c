@@ -121,28 +121,17 @@ static void connect_explain_wait(const rlk_socket *sock, const char *words)
     }
 }
 
-/* A plain port answers nothing until a line ends. */
-#define CONNECT_NO_TLS_ANSWER "no answer to TLS's handshake: is it a TLS port?"
-
-/* Goes on with the TLS handshake. */
+/* Begins TLS, or goes on with it. */
 static connect_outcome connect_secure(rlk_socket *sock)
 {
-    rlk_tls_status status = RLK_TLS_DONE;
-    rlk_result why;
     int error;
+    rlk_result why = rlki_tls_secure(sock, &error);
 
-    if (sock->state != RLKI_SOCKET_TLS) {
-        sock->state = RLKI_SOCKET_TLS;
-        status = rlki_tls_begin(sock);
+    sock->state = RLKI_SOCKET_TLS;
+    if (why == RLK_OK || why == RLK_PENDING) {
+        connect_explain_wait(sock, why == RLK_OK ? "" : sock->tls.backend->driver->no_answer);
+        return why == RLK_OK ? CONNECT_DONE : CONNECT_UNDER_WAY;
     }
-    if (status == RLK_TLS_DONE) {
-        status = rlki_tls_handshake(sock);
-    }
-    if (rlki_tls_goes_on(status)) {
-        connect_explain_wait(sock, status == RLK_TLS_DONE ? "" : CONNECT_NO_TLS_ANSWER);
-        return status == RLK_TLS_DONE ? CONNECT_DONE : CONNECT_UNDER_WAY;
-    }
-    why = rlki_tls_result(sock, status, &error);
     if (why == RLK_E_TLS_REFUSED) { /* the other addresses would say the same */
         sock->address_next = sock->addresses_len;
     }
@@ -401,7 +390,7 @@ const char *rlki_connect_overdue(const rlk_socket *sock)
     case RLKI_SOCKET_RESOLVING:
         return "the host name was not resolved in time";
     case RLKI_SOCKET_TLS:
-        return CONNECT_NO_TLS_ANSWER;
+        return sock->tls.backend->driver->no_answer;
     default:
         return "";
     }

@@ -141,23 +141,19 @@ static RLKI_INTO_CALLERS rlk_result socket_exchange(rlk_socket *sock, short reve
     return *error == 0 || *error == EPIPE ? RLK_E_EOF : RLK_E_IO;
 }
 
-/* The same over TLS. */
-static rlk_result socket_exchange_tls(rlk_socket *sock, short revents, int *error, int64_t now_ms)
-{
-    rlk_tls_status status = rlki_tls_transfer(sock, (revents & RLKI_READABLE) != 0,
-                                              (revents & RLKI_WRITEABLE) != 0, now_ms);
-
-    return rlki_tls_goes_on(status) ? RLK_OK : rlki_tls_result(sock, status, error);
-}
-
 /* Moves what can be moved. Returns what the connection wants after that. */
 static RLKI_INTO_CALLERS unsigned socket_transfer(rlk_socket *sock, short revents, int64_t now_ms)
 {
     int error = 0;
     unsigned wants;
-    rlk_result why = rlki_tls_is_on(sock) ? socket_exchange_tls(sock, revents, &error, now_ms)
-                                          : socket_exchange(sock, revents, &error, now_ms);
+    rlk_result why;
 
+    if (rlki_tls_is_on(sock)) {
+        why = rlki_tls_transfer(sock, (revents & RLKI_READABLE) != 0,
+                                (revents & RLKI_WRITEABLE) != 0, &error, now_ms);
+    } else {
+        why = socket_exchange(sock, revents, &error, now_ms);
+    }
     if (why == RLK_OK && rlki_transmit_is_quiet(sock->conn)) {
         return RLK_WANT_READ;
     }
@@ -217,21 +213,14 @@ static void socket_wait_plain(rlk_socket *sock, rlki_socket_got *got)
 
     got->len = n > 0 ? (size_t)n : 0;
     got->error = n < 0 ? errno : 0;
-    if (n > 0) {
-        got->status = RLK_TLS_DONE;
-    } else if (n == 0) {
-        got->status = RLK_TLS_CLOSED;
-    } else {
-        got->status = got->error == EINTR || rlki_socket_would_block(got->error) ? RLK_TLS_WANT_READ
-                                                                                 : RLK_TLS_FAILED;
+    got->why = n == 0 ? RLK_E_EOF : RLK_OK;
+    if (n < 0 && got->error != EINTR && !rlki_socket_would_block(got->error)) {
+        got->why = RLK_E_IO;
     }
 }
 
 bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_socket_got *got)
 {
-    size_t cap = 0;
-    uint8_t *buf;
-
     if (timeout_ms < 0 || timeout_ms > SOCKET_WAIT_MAX_MS) {
         timeout_ms = SOCKET_WAIT_MAX_MS;
     }
@@ -241,34 +230,21 @@ bool rlki_socket_wait(rlk_socket *sock, int timeout_ms, int64_t now_ms, rlki_soc
         socket_transfer(sock, 0, now_ms) != RLK_WANT_READ || !socket_set_wait(sock, timeout_ms)) {
         return false;
     }
-    if (!rlki_tls_is_on(sock)) {
-        socket_wait_plain(sock, got);
-        return true;
+    if (rlki_tls_is_on(sock)) {
+        return rlki_tls_wait(sock, got);
     }
-    if ((sock->tls.flags & (RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE)) != 0) {
-        return false; /* no recv shows what it waits for */
-    }
-    buf = rlk_conn_rx_buf(sock->conn, &cap);
-    got->status = rlki_tls_wait(sock, buf, cap, &got->len);
-    got->error = (sock->tls.flags & RLKI_TLS_INTERRUPTED) != 0 ? EINTR : 0;
+    socket_wait_plain(sock, got);
     return true;
 }
 
 void rlki_socket_take(rlk_socket *sock, const rlki_socket_got *got, int64_t now_ms)
 {
-    rlk_result why = RLK_E_EOF;
-    int error = got->error;
-
-    if (got->status == RLK_TLS_DONE) {
-        rlk_conn_rx_ack(sock->conn, got->len, now_ms); /* nothing, if it closes by now */
-    } else if (!rlki_tls_goes_on(got->status)) {
-        if (rlki_tls_is_on(sock)) {
-            why = rlki_tls_result(sock, got->status, &error);
-        } else if (got->status == RLK_TLS_FAILED) {
-            why = RLK_E_IO;
-        }
-        socket_end(sock, why, error, now_ms);
+    if (got->why != RLK_OK) {
+        socket_end(sock, got->why, got->error, now_ms);
         return;
+    }
+    if (got->len > 0) {
+        rlk_conn_rx_ack(sock->conn, got->len, now_ms); /* nothing, if it closes by now */
     }
     if (!rlki_transmit_is_quiet(sock->conn) || (sock->tls.flags & RLKI_TLS_MORE) != 0) {
         (void)socket_transfer(sock, 0, now_ms);

@@ -11,13 +11,11 @@
 
 #include "resplock/socket.h"
 
-#include <sys/types.h>
-
 /* What recv came to. */
 typedef struct rlki_socket_got {
-    size_t len;
-    rlk_tls_status status; /* without TLS too: DONE, WANT_*, CLOSED, FAILED */
-    int error;             /* errno, where that is not DONE; with TLS only EINTR of the wait */
+    size_t len;     /* bytes that came */
+    rlk_result why; /* RLK_OK, or how the stream ended */
+    int error;      /* errno, where no bytes came; EINTR: a signal has ended the wait */
 } rlki_socket_got;
 
 /* Sends what there is, and waits for input, at most timeout_ms (-1: for long). now_ms is the time

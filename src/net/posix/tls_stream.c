@@ -2,15 +2,15 @@
  *
  * TLS between a connection and its descriptor. What TLS is, the backend knows (resplock/tls.h).
  *
- *     +------+  rlki_tls_begin   +-----------+  DONE   +----+
+ *     +------+  rlki_tls_secure  +-----------+  DONE   +----+
  *     | NONE | ----------------> | HANDSHAKE | ------> | UP |
  *     +------+                   +-----------+         +----+
  *        ^                             |                  |
  *        +-----------------------------+------------------+
  *           rlki_tls_end: with close_notify only from UP, and only if nothing has failed
  *
- * NONE is without RLKI_TLS_BEGUN, UP is with RLKI_TLS_UP.
- * The backend's session lives from the first begin to rlki_tls_close, so that it can be resumed.
+ * NONE is without TLS_BEGUN, UP is with TLS_UP. The backend's session lives from the first
+ * handshake to rlki_tls_close, so that it can be resumed.
  *
  * A send that fails is no failure to the backend, so that it still reads what the server said
  * before it hung up, an alert above all. Then the stream ends. In the handshake the send counts as
@@ -28,6 +28,18 @@
 
 /* Longest name of a peer. */
 #define TLS_NAME_MAX 255u
+
+/* rlk_socket_tls.flags, beside those of the header */
+#define TLS_BEGUN       0x10u /* the session has a stream */
+#define TLS_UP          0x20u /* through the handshake, and nothing has failed since */
+#define TLS_MAY_WAIT    0x40u /* the next recv waits */
+#define TLS_INTERRUPTED 0x80u /* ... and a signal has ended that */
+
+/* Returns true if the stream goes on: DONE, or a wait. */
+static bool tls_goes_on(rlk_tls_status status)
+{
+    return status <= RLK_TLS_WANT_WRITE;
+}
 
 /* ---- The stream below TLS ---------------------------------------------------------------- */
 
@@ -49,22 +61,22 @@ static ptrdiff_t tls_io_send(void *context, const void *bytes, size_t len)
         return RLK_TLS_IO_AGAIN;
     }
     sock->tls.error = errno;
-    return (sock->tls.flags & RLKI_TLS_UP) != 0 ? RLK_TLS_IO_AGAIN : (ptrdiff_t)len;
+    return (sock->tls.flags & TLS_UP) != 0 ? RLK_TLS_IO_AGAIN : (ptrdiff_t)len;
 }
 
 static ptrdiff_t tls_io_recv(void *context, void *room, size_t cap)
 {
     rlk_socket *sock = (rlk_socket *)context;
-    bool waits = (sock->tls.flags & RLKI_TLS_MAY_WAIT) != 0;
+    bool waits = (sock->tls.flags & TLS_MAY_WAIT) != 0;
     ssize_t n;
 
-    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT;
+    sock->tls.flags &= (uint8_t)~TLS_MAY_WAIT;
     n = recv(sock->fd, room, cap, waits ? 0 : RLKI_RECEIVE_FLAGS);
     if (n >= 0) {
         return n;
     }
     if (waits && errno == EINTR) {
-        sock->tls.flags |= RLKI_TLS_INTERRUPTED;
+        sock->tls.flags |= TLS_INTERRUPTED;
     }
     if (tls_would_block(errno)) {
         return RLK_TLS_IO_AGAIN;
@@ -144,7 +156,7 @@ static rlk_tls_status tls_begin(rlk_socket *sock)
     io.send = tls_io_send;
     io.recv = tls_io_recv;
     io.context = sock;
-    sock->tls.flags = RLKI_TLS_BEGUN;
+    sock->tls.flags = TLS_BEGUN;
     sock->tls.unfinished = 0;
     sock->tls.error = 0;
     return calls->begin(sock->tls.session, &io, &peer);
@@ -152,8 +164,8 @@ static rlk_tls_status tls_begin(rlk_socket *sock)
 
 static void tls_end(rlk_socket *sock, bool notify)
 {
-    if ((sock->tls.flags & RLKI_TLS_BEGUN) != 0) {
-        bool up = (sock->tls.flags & RLKI_TLS_UP) != 0 && sock->tls.error == 0;
+    if ((sock->tls.flags & TLS_BEGUN) != 0) {
+        bool up = (sock->tls.flags & TLS_UP) != 0 && sock->tls.error == 0;
 
         sock->tls.backend->calls->end(sock->tls.session, notify && up);
     }
@@ -174,8 +186,8 @@ static void tls_close(rlk_socket *sock)
 /* Behind a failure no close_notify may follow. */
 static rlk_tls_status tls_check(rlk_socket *sock, rlk_tls_status status)
 {
-    if (!rlki_tls_goes_on(status)) {
-        sock->tls.flags &= (uint8_t)~RLKI_TLS_UP;
+    if (!tls_goes_on(status)) {
+        sock->tls.flags &= (uint8_t)~TLS_UP;
     }
     return status;
 }
@@ -189,22 +201,12 @@ static rlk_tls_status tls_note(rlk_socket *sock, rlk_tls_status status)
     sock->tls.flags &= (uint8_t) ~(RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE);
     if (status == RLK_TLS_DONE && calls->pending(sock->tls.session)) {
         sock->tls.flags |= RLKI_TLS_MORE;
-    } else if (status != RLK_TLS_DONE && rlki_tls_goes_on(status) && sock->tls.error != 0) {
+    } else if (status != RLK_TLS_DONE && tls_goes_on(status) && sock->tls.error != 0) {
         status = RLK_TLS_FAILED;
     } else if (status == RLK_TLS_WANT_WRITE) {
         sock->tls.flags |= RLKI_TLS_WANTS_WRITE;
     }
     return tls_check(sock, status);
-}
-
-static rlk_tls_status tls_handshake(rlk_socket *sock)
-{
-    rlk_tls_status status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
-
-    if (status == RLK_TLS_DONE) {
-        sock->tls.flags |= RLKI_TLS_UP;
-    }
-    return status;
 }
 
 static rlk_tls_status tls_read(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
@@ -276,7 +278,7 @@ static rlk_tls_status tls_send(rlk_socket *sock, int64_t now_ms)
 }
 
 /* Reads first, so that what the replies set off leaves in the same call. */
-static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
+static rlk_tls_status tls_exchange(rlk_socket *sock, bool readable, bool writeable, int64_t now_ms)
 {
     unsigned flags = sock->tls.flags;
     bool reads = readable || (flags & RLKI_TLS_MORE) != 0 ||
@@ -288,25 +290,14 @@ static rlk_tls_status tls_transfer(rlk_socket *sock, bool readable, bool writeab
     if (reads) {
         status = tls_receive(sock, now_ms);
     }
-    if (!rlki_tls_goes_on(status) || !writes) {
+    if (!tls_goes_on(status) || !writes) {
         return status;
     }
     status = tls_send(sock, now_ms);
-    if (sock->tls.error != 0 && rlki_tls_goes_on(status)) {
+    if (sock->tls.error != 0 && tls_goes_on(status)) {
         status = tls_receive(sock, now_ms); /* what it said before it hung up */
-        return rlki_tls_goes_on(status) ? RLK_TLS_FAILED : status;
+        return tls_goes_on(status) ? RLK_TLS_FAILED : status;
     }
-    return status;
-}
-
-static rlk_tls_status tls_wait(rlk_socket *sock, uint8_t *room, size_t cap, size_t *len)
-{
-    rlk_tls_status status;
-
-    sock->tls.flags &= (uint8_t)~RLKI_TLS_INTERRUPTED;
-    sock->tls.flags |= RLKI_TLS_MAY_WAIT;
-    status = tls_read(sock, room, cap, len);
-    sock->tls.flags &= (uint8_t)~RLKI_TLS_MAY_WAIT; /* TLS had bytes already */
     return status;
 }
 
@@ -318,7 +309,7 @@ static const char *tls_handshake_words(const rlk_socket *sock, rlk_tls_status st
     if (sock->tls.session == NULL) {
         return "no memory is left for TLS";
     }
-    if ((sock->tls.flags & RLKI_TLS_BEGUN) == 0) {
+    if ((sock->tls.flags & TLS_BEGUN) == 0) {
         return "the server's name is empty or too long, or a dot is first";
     }
     if (status != RLK_TLS_REFUSED && sock->tls.error != 0) {
@@ -357,12 +348,64 @@ static rlk_result tls_result(rlk_socket *sock, rlk_tls_status status, int *error
     return RLK_E_TLS;
 }
 
-/* ------------------------------------------------------------------------------------------ */
+/* ---- The driver's calls ------------------------------------------------------------------- */
+
+static rlk_result tls_secure(rlk_socket *sock, int *error)
+{
+    rlk_tls_status status = RLK_TLS_DONE;
+
+    if ((sock->tls.flags & TLS_BEGUN) == 0) {
+        status = tls_begin(sock);
+    }
+    if (status == RLK_TLS_DONE) {
+        status = tls_note(sock, sock->tls.backend->calls->handshake(sock->tls.session));
+    }
+    if (status == RLK_TLS_DONE) {
+        sock->tls.flags |= TLS_UP;
+        return RLK_OK;
+    }
+    return tls_goes_on(status) ? RLK_PENDING : tls_result(sock, status, error);
+}
+
+static rlk_result tls_transfer(rlk_socket *sock, bool readable, bool writeable, int *error,
+                               int64_t now_ms)
+{
+    rlk_tls_status status = tls_exchange(sock, readable, writeable, now_ms);
+
+    return tls_goes_on(status) ? RLK_OK : tls_result(sock, status, error);
+}
+
+static bool tls_wait(rlk_socket *sock, rlki_socket_got *got)
+{
+    size_t cap = 0;
+    uint8_t *room = rlk_conn_rx_buf(sock->conn, &cap);
+    rlk_tls_status status;
+
+    if ((sock->tls.flags & (RLKI_TLS_MORE | RLKI_TLS_WANTS_WRITE)) != 0) {
+        return false;
+    }
+    got->len = 0;
+    got->why = RLK_OK;
+    sock->tls.flags &= (uint8_t)~TLS_INTERRUPTED;
+    sock->tls.flags |= TLS_MAY_WAIT;
+    status = tls_read(sock, room, cap, &got->len);
+    sock->tls.flags &= (uint8_t)~TLS_MAY_WAIT; /* TLS had bytes already */
+    got->error = (sock->tls.flags & TLS_INTERRUPTED) != 0 ? EINTR : 0;
+    if (!tls_goes_on(status)) {
+        got->why = tls_result(sock, status, &got->error);
+    }
+    return true;
+}
 
 const rlk_tls_driver *rlk_socket_tls_driver(void)
 {
-    static const rlk_tls_driver tls_driver = {tls_begin, tls_handshake, tls_transfer, tls_wait,
-                                              tls_end,   tls_close,     tls_result};
+    static const rlk_tls_driver tls_driver = {
+        "no answer to TLS's handshake: is it a TLS port?", /* a plain port waits for a line */
+        tls_secure,
+        tls_transfer,
+        tls_wait,
+        tls_end,
+        tls_close};
 
     return &tls_driver;
 }
