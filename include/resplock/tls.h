@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * resplock/tls.h: what a TLS library does for a driver: the interface of all backends, and their
- * configuration. Types only; nothing here needs a TLS library or an operating system.
+ * configuration. Nothing here needs a TLS library or an operating system, or is linked to a program
+ * without TLS.
  *
  * Programs include the header of a backend, such as resplock/tls/openssl.h, and give its `tls` to
  * rlk_posix_open:
@@ -146,6 +147,38 @@ struct rlk_tls {
     const rlk_tls_driver *driver; /* rlk_socket_tls_driver(); with RLK_NO_POSIX none */
     const char *server_name;      /* of rlk_tls_config */
 };
+
+/* For backends. Returns what an alert of the server means if it is about what stays as it is
+ * (RFC 8446, 6.2; RFC 5246, 7.2.2): REFUSED. NULL: it may pass, FAILED. `verified`: the server has
+ * shown its certificate; `shown`: the client has one. */
+static inline const char *rlki_tls_alert(int alert, bool verified, bool shown)
+{
+    switch (alert) {
+    case 40: /* handshake_failure */
+        return verified && !shown ? "server wants a client certificate (cert_file)"
+                                  : "server refused the handshake: nothing in common";
+    case 42: /* bad_certificate */
+    case 43: /* unsupported_certificate */
+    case 44: /* certificate_revoked */
+    case 45: /* certificate_expired */
+    case 46: /* certificate_unknown */
+    case 48: /* unknown_ca */
+    case 49: /* access_denied */
+        if (shown)
+            return "server refused the client certificate (cert_file)";
+        return "server wants a client certificate (cert_file)";
+    case 116: /* certificate_required */
+        return "server wants a client certificate (cert_file)";
+    case 70: /* protocol_version */
+        return "server has no TLS version in common: 1.2 at least";
+    case 71: /* insufficient_security */
+        return "server wants stronger ciphers";
+    case 112: /* unrecognized_name */
+        return "server does not know the name that it was asked for";
+    default:
+        return NULL;
+    }
+}
 
 #ifdef __cplusplus
 }

@@ -445,44 +445,12 @@ static int mbed_receive(void *context, unsigned char *room, size_t cap)
     return (int)cap;
 }
 
-/* Whether an alert of the server is about what stays as it is (RFC 8446, 6.2), and its words. */
 static rlk_tls_status mbed_alert(mbed_session *session)
 {
     int alert = session->ssl.in_msg[1];
     bool shown = session->tls->config.key_cert != NULL;
-    const char *words = NULL;
+    const char *words = rlki_tls_alert(alert, session->verified, shown);
 
-    switch (alert) {
-    case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
-        words = session->verified && !shown ? "server wants a client certificate (cert_file)"
-                                            : "server refused the handshake: nothing in common";
-        break;
-    case 116: /* certificate_required, of TLS 1.3 */
-    case MBEDTLS_SSL_ALERT_MSG_NO_CERT:
-        words = "server wants a client certificate (cert_file)";
-        break;
-    case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
-    case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
-    case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
-    case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
-    case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
-    case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
-    case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
-        words = shown ? "server refused the client certificate (cert_file)"
-                      : "server wants a client certificate (cert_file)";
-        break;
-    case MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION:
-        words = "server has no TLS version in common: 1.2 at least";
-        break;
-    case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
-        words = "server wants stronger ciphers";
-        break;
-    case MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME:
-        words = "server does not know the name that it was asked for";
-        break;
-    default:
-        break;
-    }
     if (words == NULL) {
         mbed_text(session->error, sizeof session->error, "server sent alert %d", alert);
         return RLK_TLS_FAILED;

@@ -414,39 +414,13 @@ static void openssl_close(void *context)
     OPENSSL_free(session);
 }
 
-/* Whether an alert of the server is about what stays as it is (RFC 8446, 6.2), and its words. */
 static rlk_tls_status openssl_alert(openssl_session *session, int alert)
 {
     bool shown = SSL_CTX_get0_certificate(session->tls->context) != NULL;
     bool verified = SSL_get0_peer_certificate(session->ssl) != NULL;
-    const char *words;
+    const char *words = rlki_tls_alert(alert, verified, shown);
 
-    switch (alert) {
-    case SSL_AD_HANDSHAKE_FAILURE:
-        words = verified && !shown ? "server wants a client certificate (cert_file)"
-                                   : "server refused the handshake: nothing in common";
-        break;
-    case SSL_AD_BAD_CERTIFICATE:
-    case SSL_AD_UNSUPPORTED_CERTIFICATE:
-    case SSL_AD_CERTIFICATE_REVOKED:
-    case SSL_AD_CERTIFICATE_EXPIRED:
-    case SSL_AD_CERTIFICATE_UNKNOWN:
-    case SSL_AD_ACCESS_DENIED:
-    case SSL_AD_UNKNOWN_CA:
-    case SSL_AD_CERTIFICATE_REQUIRED:
-        words = shown ? "server refused the client certificate (cert_file)"
-                      : "server wants a client certificate (cert_file)";
-        break;
-    case SSL_AD_PROTOCOL_VERSION:
-        words = "server has no TLS version in common: 1.2 at least";
-        break;
-    case SSL_AD_INSUFFICIENT_SECURITY:
-        words = "server wants stronger ciphers";
-        break;
-    case SSL_AD_UNRECOGNIZED_NAME:
-        words = "server does not know the name that it was asked for";
-        break;
-    default:
+    if (words == NULL) {
         OPENSSL_SAY(session, "server sent alert %d", alert);
         return RLK_TLS_FAILED;
     }
