@@ -70,14 +70,15 @@ typedef struct mbed_session {
     mbedtls_ssl_context ssl;
     mbedtls_ssl_session kept; /* of the stream before, to be resumed */
     bool has_kept;
-    bool begun;    /* to be reset before the next stream */
-    bool up;       /* the handshake is over */
-    bool over;     /* a step has failed */
-    bool verified; /* the server showed a certificate */
-    bool received; /* any byte */
-    bool ended;    /* the stream below has */
-    bool dry;      /* the stream had no more bytes */
-    bool no_tls;   /* the first byte was none of TLS */
+    bool begun;      /* to be reset before the next stream */
+    bool up;         /* the handshake is over */
+    bool over;       /* a step has failed */
+    bool verified;   /* the server showed a certificate */
+    bool received;   /* any byte */
+    bool ended;      /* the stream below has */
+    bool dry;        /* the stream had no more bytes */
+    bool unfinished; /* a write must be repeated */
+    bool no_tls;     /* the first byte was none of TLS */
     rlk_tls_io io;
     unsigned char *flight; /* of the handshake, so that it leaves at once; NULL: not in one */
     size_t flight_len;
@@ -602,6 +603,7 @@ static rlk_tls_status mbed_begin(void *context, const rlk_tls_io *io, const rlk_
     session->received = false;
     session->ended = false;
     session->no_tls = false;
+    session->unfinished = false;
     session->ahead_len = 0;
     session->io = *io;
     if (peer->name[0] == '\0' || peer->name[0] == '.' ||
@@ -674,14 +676,25 @@ static rlk_tls_status mbed_read(void *context, void *room, size_t cap, size_t *l
     return RLK_TLS_DONE;
 }
 
+/* As long as anything is left to send, Mbed TLS takes a write for the repetition of one before, and
+ * else for another one. But what is left may be an alert, and a read may send what was left. */
 static rlk_tls_status mbed_write(void *context, const void *bytes, size_t len, size_t *done)
 {
     mbed_session *session = (mbed_session *)context;
-    int result = mbedtls_ssl_write(&session->ssl, (const unsigned char *)bytes, len);
+    int result = mbedtls_ssl_get_max_out_record_payload(&session->ssl);
 
+    if (result > 0 && len > (size_t)result)
+        len = (size_t)result;
+    if (session->ssl.out_left != 0) /* this sends what is left, and nothing of `bytes` */
+        result = mbedtls_ssl_write(&session->ssl, (const unsigned char *)bytes, len);
+    if (result >= 0 && !session->unfinished) {
+        result = mbedtls_ssl_write(&session->ssl, (const unsigned char *)bytes, len);
+        session->unfinished = result == MBEDTLS_ERR_SSL_WANT_WRITE;
+    }
     if (result < 0)
         return mbed_status(session, result);
-    *done = (size_t)result;
+    session->unfinished = false;
+    *done = len;
     return RLK_TLS_DONE;
 }
 

@@ -25,6 +25,7 @@ static struct {
 
 static struct {
     int fd;
+    size_t room; /* bytes that may leave */
     rlk_mbedtls tls;
     const rlk_tls_calls *calls;
     void *session;
@@ -50,10 +51,16 @@ static int peer_receive(void *context, unsigned char *room, size_t cap)
 
 static ptrdiff_t client_send(void *context, const void *bytes, size_t len)
 {
-    ssize_t n = send(client.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n;
 
     (void)context;
-    return n >= 0 ? n : RLK_TLS_IO_AGAIN;
+    if (len > client.room)
+        len = client.room;
+    n = len > 0 ? send(client.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
+    if (n < 0)
+        return RLK_TLS_IO_AGAIN;
+    client.room -= (size_t)n;
+    return n;
 }
 
 static ptrdiff_t client_receive(void *context, void *room, size_t cap)
@@ -95,6 +102,11 @@ static void peer_open(void)
                                                  MBEDTLS_SSL_PRESET_DEFAULT),
                      0);
     mbedtls_ssl_conf_rng(&peer.config, mbedtls_ctr_drbg_random, &peer.random);
+#ifdef MBEDTLS_SSL_RENEGOTIATION
+    mbedtls_ssl_conf_renegotiation(&peer.config, MBEDTLS_SSL_RENEGOTIATION_ENABLED);
+#endif
+    mbedtls_ssl_conf_max_version(&peer.config, MBEDTLS_SSL_MAJOR_VERSION_3,
+                                 MBEDTLS_SSL_MINOR_VERSION_3);
     assert_int_equal(mbedtls_ssl_conf_own_cert(&peer.config, &peer.cert, &peer.key), 0);
     assert_int_equal(mbedtls_ssl_setup(&peer.ssl, &peer.config), 0);
     mbedtls_ssl_set_bio(&peer.ssl, NULL, peer_send, peer_receive, NULL);
@@ -122,6 +134,7 @@ static void records_open(void)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     client.fd = ends[0];
+    client.room = SIZE_MAX;
     peer.fd = ends[1];
     peer_open();
     memset(&config, 0, sizeof config);
@@ -226,12 +239,83 @@ static void test_tls_mbedtls_too_many_empty_records(void **state)
     records_close();
 }
 
+#ifdef MBEDTLS_SSL_RENEGOTIATION
+
+static rlk_tls_status client_write(const char *text)
+{
+    size_t done = 0;
+    rlk_tls_status status = client.calls->write(client.session, text, strlen(text), &done);
+
+    if (status == RLK_TLS_DONE)
+        assert_int_equal(done, strlen(text));
+    return status;
+}
+
+/* The peer reads all that has come: that text, once. */
+static void peer_reads(const char *text)
+{
+    unsigned char room[64] = "";
+    int n = mbedtls_ssl_read(&peer.ssl, room, sizeof room - 1);
+
+    if (n == MBEDTLS_ERR_SSL_WANT_READ) /* it was the alert */
+        n = mbedtls_ssl_read(&peer.ssl, room, sizeof room - 1);
+    assert_int_equal(n, strlen(text));
+    assert_string_equal((char *)room, text);
+    assert_int_equal(mbedtls_ssl_read(&peer.ssl, room, sizeof room), MBEDTLS_ERR_SSL_WANT_READ);
+}
+
+/* The server wants to renegotiate, which the client refuses by an alert, while a write is not done:
+ * the alert sends the rest of it. The server gets the command once. */
+static void test_tls_mbedtls_a_read_that_sends_the_rest_of_a_write(void **state)
+{
+    (void)state;
+    records_open();
+    client.room = 10;
+    assert_int_equal(client_write("PING\r\n"), RLK_TLS_WANT_WRITE);
+    assert_int_equal(mbedtls_ssl_renegotiate(&peer.ssl), 0);
+    client.room = SIZE_MAX;
+    assert_int_equal(client_read(), RLK_TLS_WANT_READ);
+    assert_int_equal(client_write("PING\r\n"), RLK_TLS_DONE);
+    peer_reads("PING\r\n");
+    assert_int_equal(client_write("TIME\r\n"), RLK_TLS_DONE);
+    peer_reads("TIME\r\n");
+    records_close();
+}
+
+/* The alert itself waits, and the next write is for other bytes, all of which leave. */
+static void test_tls_mbedtls_a_write_behind_an_alert_that_waits(void **state)
+{
+    size_t room;
+
+    (void)state;
+    for (room = 0; room < 23; room += 10) {
+        records_open();
+        assert_int_equal(mbedtls_ssl_renegotiate(&peer.ssl), 0);
+        client.room = room;
+        assert_int_equal(client_read(), RLK_TLS_WANT_WRITE);
+        client.room = 0;
+        assert_int_equal(client_write("PING\r\n"), RLK_TLS_WANT_WRITE);
+        client.room = 28;
+        assert_int_equal(client_write("PING\r\n"), RLK_TLS_WANT_WRITE);
+        client.room = SIZE_MAX;
+        assert_int_equal(client_write("PING\r\n"), RLK_TLS_DONE);
+        peer_reads("PING\r\n");
+        records_close();
+    }
+}
+
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_tls_mbedtls_empty_records_are_no_end),
         support_test(test_tls_mbedtls_empty_records_then_the_end),
         support_test(test_tls_mbedtls_too_many_empty_records),
+#ifdef MBEDTLS_SSL_RENEGOTIATION
+        support_test(test_tls_mbedtls_a_read_that_sends_the_rest_of_a_write),
+        support_test(test_tls_mbedtls_a_write_behind_an_alert_that_waits),
+#endif
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
