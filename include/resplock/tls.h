@@ -29,10 +29,11 @@ extern "C" {
  * it keeps: nothing here need outlive init, except server_name.
  *
  * Without insecure_any_certificate a server's certificate must have a chain to a trusted CA, be
- * valid now, be for a server, and have the host of the URL among its subjectAltNames: a DNS name,
- * where "*" may stand for the whole first label, or an IP address (RFC 9525, RFC 6125). The common
- * name counts only where a certificate has no DNS name among them. TLS 1.2 is the least
- * (RFC 8996); 1.3 is used where both sides have it (RFC 8446).
+ * valid now, be for servers, as the CAs must, and have the host of the URL among its
+ * subjectAltNames: a DNS name, where "*" may stand for the whole first label, or an IP address
+ * (RFC 9525, RFC 6125). The common name counts only where a certificate has no DNS name among them.
+ * A session is resumed only for the same host, and while the certificate is valid. TLS 1.2 is the
+ * least (RFC 8996); 1.3 is used where both sides have it (RFC 8446).
  */
 typedef struct rlk_tls_config {
     const char *ca_file;      /* trusted CAs, PEM */

@@ -87,6 +87,7 @@ typedef struct mbed_session {
     size_t ahead_len;
     uint8_t ip[16];
     uint8_t ip_len;
+    mbedtls_x509_time valid_to; /* of the server's certificate */
     char name[MBED_NAME_MAX];
     char error[160];
 } mbed_session;
@@ -332,6 +333,7 @@ static int mbed_verify(void *context, mbedtls_x509_crt *cert, int depth, uint32_
 
     if (depth == 0) {
         session->verified = true;
+        session->valid_to = cert->valid_to;
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
         if (tls->pinned && !mbed_pin_matches(tls, cert)) {
             mbed_text(session->error, sizeof session->error,
@@ -612,8 +614,10 @@ static rlk_tls_status mbed_begin(void *context, const rlk_tls_io *io, const rlk_
                   "the server's name is empty or too long, or a dot is first");
         return RLK_TLS_REFUSED;
     }
-    if (strcmp(session->name, peer->name) != 0)
-        mbed_forget(session); /* it was verified for another name */
+    /* it was verified for another name, or has expired since, which no resumption verifies */
+    if (strcmp(session->name, peer->name) != 0 ||
+        (!session->tls->insecure && mbedtls_x509_time_is_past(&session->valid_to) != 0))
+        mbed_forget(session);
     memcpy(session->name, peer->name, strlen(peer->name) + 1);
     memcpy(session->ip, peer->ip, sizeof session->ip);
     session->ip_len = peer->ip_len;

@@ -370,6 +370,15 @@ static void openssl_end(void *context, bool notify)
     openssl_forget_errors();
 }
 
+/* Whether what is kept is by a server whose certificate has expired. */
+static bool openssl_has_expired(const openssl_session *session)
+{
+    const X509 *cert = session->kept != NULL ? SSL_SESSION_get0_peer(session->kept) : NULL;
+
+    return cert != NULL && !session->tls->insecure &&
+           X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0;
+}
+
 static rlk_tls_status openssl_begin(void *context, const rlk_tls_io *io, const rlk_tls_peer *peer)
 {
     openssl_session *session = (openssl_session *)context;
@@ -390,8 +399,9 @@ static rlk_tls_status openssl_begin(void *context, const rlk_tls_io *io, const r
         OPENSSL_SAY(session, "the server's name is empty or too long, or a dot is first");
         return RLK_TLS_REFUSED;
     }
-    if (strcmp(session->name, peer->name) != 0)
-        openssl_forget(session); /* it was verified for another name */
+    /* it was verified for another name, or has expired since, which no resumption verifies */
+    if (strcmp(session->name, peer->name) != 0 || openssl_has_expired(session))
+        openssl_forget(session);
     memcpy(session->name, peer->name, strlen(peer->name) + 1);
     memcpy(session->ip, peer->ip, sizeof session->ip);
     session->ip_len = peer->ip_len;
