@@ -193,6 +193,10 @@ static void openssl_explain(openssl_session *session, X509_STORE_CTX *context)
     case X509_V_ERR_INVALID_PURPOSE:
         OPENSSL_SAY(session, "%s is not for servers (its key usage)", whose);
         break;
+    case X509_V_ERR_PERMITTED_VIOLATION:
+    case X509_V_ERR_EXCLUDED_VIOLATION:
+        OPENSSL_SAY(session, "%s breaks the name constraints of a CA", whose);
+        break;
     case X509_V_ERR_OUT_OF_MEM:
     case X509_V_ERR_UNSPECIFIED:
         session->passing = true;
@@ -231,18 +235,16 @@ static bool openssl_is_verified(const openssl_session *session)
     return X509_check_host(cert, session->name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }
 
-static bool openssl_pin_matches(const openssl_session *session)
+/* Hashes the key of the server's certificate; false: there is none, or no memory. */
+static bool openssl_hash_key(const openssl_session *session, uint8_t hash[EVP_MAX_MD_SIZE])
 {
     const X509 *cert = SSL_get0_peer_certificate(session->ssl);
     unsigned char *key = NULL;
-    uint8_t hash[EVP_MAX_MD_SIZE];
-    bool matches = false;
     int len = cert != NULL ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &key) : 0;
+    bool done = len > 0 && EVP_Digest(key, (size_t)len, hash, NULL, EVP_sha256(), NULL) == 1;
 
-    if (len > 0 && EVP_Digest(key, (size_t)len, hash, NULL, EVP_sha256(), NULL) == 1)
-        matches = memcmp(hash, session->tls->pin, sizeof session->tls->pin) == 0;
     OPENSSL_free(key);
-    return matches;
+    return done;
 }
 
 /* ---- The stream below ---------------------------------------------------------------------- */
@@ -273,7 +275,7 @@ static int openssl_receive(BIO *bio, char *room, int cap)
         if (!session->received)
             session->no_tls = room[0] != SSL3_RT_HANDSHAKE && room[0] != SSL3_RT_ALERT;
         session->received = true;
-        return (int)n;
+        return session->no_tls ? -1 : (int)n; /* it answers in words */
     }
     session->ended = n == 0;
     if (n == RLK_TLS_IO_AGAIN)
@@ -455,8 +457,9 @@ static rlk_tls_status openssl_refusal(openssl_session *session)
             return openssl_alert(session, reason - SSL_AD_REASON_OFFSET);
         if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && session->error[0] != '\0')
             return session->passing ? RLK_TLS_FAILED : RLK_TLS_REFUSED;
-        if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_WRONG_SSL_VERSION ||
-            reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_VERSION_TOO_LOW) {
+        if (!session->up && /* then it is one of a record that anybody may have changed */
+            (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_WRONG_SSL_VERSION ||
+             reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_VERSION_TOO_LOW)) {
             OPENSSL_SAY(session, "server has no TLS version in common: 1.2 at least");
             return RLK_TLS_REFUSED;
         }
@@ -512,15 +515,17 @@ static rlk_tls_status openssl_no(openssl_session *session, rlk_tls_status status
 static rlk_tls_status openssl_handshake(void *context)
 {
     openssl_session *session = (openssl_session *)context;
+    const rlk_openssl *tls = session->tls;
+    uint8_t hash[EVP_MAX_MD_SIZE];
     int result;
 
     openssl_forget_errors();
     result = SSL_do_handshake(session->ssl);
     if (result != 1)
         return openssl_status(session, result);
-    if (!openssl_is_verified(session))
+    if (!openssl_is_verified(session) || (tls->pinned && !openssl_hash_key(session, hash)))
         return openssl_no(session, RLK_TLS_FAILED, "OpenSSL has no memory to verify a certificate");
-    if (session->tls->pinned && !openssl_pin_matches(session))
+    if (tls->pinned && memcmp(hash, tls->pin, sizeof tls->pin) != 0)
         return openssl_no(session, RLK_TLS_REFUSED, "server's public key is not the pinned one");
     openssl_forget_errors();
     session->up = true;
@@ -686,7 +691,9 @@ static rlk_result openssl_configure(rlk_openssl *tls)
         OPENSSL_FAIL(tls, "OpenSSL has no memory");
         return RLK_E_TLS;
     }
-    (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    /* what the server sent, such as tokens, is cleared when it has been read */
+    (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                           SSL_OP_CLEANSE_PLAINTEXT);
     /* a write that was not done may move, as the driver's buffer does */
     (void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);

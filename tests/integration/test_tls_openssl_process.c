@@ -12,6 +12,7 @@
 #include "resplock/tls/openssl.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -167,6 +168,8 @@ static void test_tls_openssl_asks_for_no_password(void **state)
 static bool memory_is_counted; /* while the client is at work */
 static long memory_count;
 static long memory_fails_at;
+static const char *memory_secret; /* of the server: is in nothing that the client gives back */
+static unsigned memory_secrets;
 
 static void *memory_get(size_t len, const char *file, int line)
 {
@@ -190,6 +193,9 @@ static void memory_give(void *old, const char *file, int line)
 {
     (void)file;
     (void)line;
+    if (old != NULL && memory_secret != NULL && memory_is_counted)
+        memory_secrets +=
+            memmem(old, malloc_usable_size(old), memory_secret, strlen(memory_secret)) != NULL;
     free(old);
 }
 
@@ -209,6 +215,19 @@ static ptrdiff_t stream_receive(void *context, void *room, size_t cap)
 
     (void)context;
     return n >= 0 ? n : RLK_TLS_IO_AGAIN;
+}
+
+/* Reads what the server says, while its connection is up. */
+static void read_secret(const rlk_tls *tls, void *session, SSL *peer)
+{
+    char room[64];
+    size_t len = 0;
+
+    memory_is_counted = false;
+    CHILD_CHECK(SSL_write(peer, memory_secret, (int)strlen(memory_secret)) > 0);
+    memory_is_counted = true;
+    CHILD_CHECK(tls->calls->read(session, room, sizeof room, &len) == RLK_TLS_DONE);
+    CHILD_CHECK(len == strlen(memory_secret) && memcmp(room, memory_secret, len) == 0);
 }
 
 /* What a handshake comes to. The server is in the same thread, and has memory. */
@@ -241,6 +260,8 @@ static rlk_tls_status shake_hands(const rlk_tls *tls, SSL_CTX *peers, const char
             ERR_clear_error();
             memory_is_counted = true;
         }
+        if (status == RLK_TLS_DONE && memory_secret != NULL)
+            read_secret(tls, session, peer);
         tls->calls->close(session);
     }
     CHILD_CHECK(ERR_peek_error() == 0);
@@ -249,6 +270,18 @@ static rlk_tls_status shake_hands(const rlk_tls *tls, SSL_CTX *peers, const char
     close(stream_ends[0]);
     close(stream_ends[1]);
     return status;
+}
+
+/* A context of a server in this process, whose memory is counted from here on. */
+static SSL_CTX *memory_server(const certificate *cert)
+{
+    SSL_CTX *peers;
+
+    CHILD_CHECK(CRYPTO_set_mem_functions(memory_get, memory_change, memory_give) == 1);
+    peers = SSL_CTX_new(TLS_server_method());
+    CHILD_CHECK(SSL_CTX_use_certificate_file(peers, cert->file, SSL_FILETYPE_PEM) == 1);
+    CHILD_CHECK(SSL_CTX_use_PrivateKey_file(peers, cert->key_file, SSL_FILETYPE_PEM) == 1);
+    return peers;
 }
 
 /* Without memory at any one place, a certificate for another name is not taken: OpenSSL itself
@@ -271,10 +304,7 @@ static void test_tls_openssl_verifies_names_without_memory(void **state)
         SSL_CTX *peers;
         long whole;
 
-        CHILD_CHECK(CRYPTO_set_mem_functions(memory_get, memory_change, memory_give) == 1);
-        peers = SSL_CTX_new(TLS_server_method());
-        CHILD_CHECK(SSL_CTX_use_certificate_file(peers, cert.file, SSL_FILETYPE_PEM) == 1);
-        CHILD_CHECK(SSL_CTX_use_PrivateKey_file(peers, cert.key_file, SSL_FILETYPE_PEM) == 1);
+        peers = memory_server(&cert);
         CHILD_CHECK(rlk_openssl_init(&tls, &config) == RLK_OK);
         CHILD_CHECK(shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_DONE);
         CHILD_CHECK(shake_hands(&tls.tls, peers, "wrong.example") == RLK_TLS_REFUSED);
@@ -296,12 +326,82 @@ static void test_tls_openssl_verifies_names_without_memory(void **state)
     assert_int_equal(child_exit_code(child), 0);
 }
 
+/* A pin for which no memory is left to compare it is not another pin. */
+static void test_tls_openssl_compares_pins_without_memory(void **state)
+{
+    static const certificate_spec spec = {.names = "DNS:localhost"};
+    uint8_t pin[CERTIFICATE_PIN];
+    rlk_tls_config config;
+    certificate cert;
+    pid_t child;
+
+    (void)state;
+    memset(&config, 0, sizeof config);
+    certificate_make(&cert, &spec);
+    certificate_pin(cert.file, pin);
+    config.pin = pin;
+    config.insecure_any_certificate = true; /* nothing else is refused */
+    child = child_fork();
+    if (child == 0) {
+        SSL_CTX *peers = memory_server(&cert);
+        unsigned failed = 0;
+        rlk_openssl tls;
+        long whole;
+
+        CHILD_CHECK(rlk_openssl_init(&tls, &config) == RLK_OK);
+        CHILD_CHECK(shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_DONE);
+        CHILD_CHECK(shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_DONE);
+        whole = memory_count;
+        for (memory_fails_at = whole - 60; memory_fails_at <= whole; memory_fails_at++) {
+            rlk_tls_status status = shake_hands(&tls.tls, peers, "localhost");
+
+            CHILD_CHECK(status != RLK_TLS_REFUSED);
+            failed += status == RLK_TLS_FAILED;
+        }
+        CHILD_CHECK(failed > 0);
+        rlk_openssl_close(&tls);
+        SSL_CTX_free(peers);
+        _exit(0);
+    }
+    assert_int_equal(child_exit_code(child), 0);
+}
+
+/* What the server sent is not in the memory that OpenSSL gives back. */
+static void test_tls_openssl_leaves_no_secret_in_memory(void **state)
+{
+    static const certificate_spec spec = {.names = "DNS:localhost"};
+    rlk_tls_config config;
+    certificate cert;
+    pid_t child;
+
+    (void)state;
+    memset(&config, 0, sizeof config);
+    config.ca_file = certificate_authority("ca");
+    certificate_make(&cert, &spec);
+    child = child_fork();
+    if (child == 0) {
+        SSL_CTX *peers = memory_server(&cert);
+        rlk_openssl tls;
+
+        CHILD_CHECK(rlk_openssl_init(&tls, &config) == RLK_OK);
+        memory_secret = "$32\r\n0123456789abcdef0123456789abcdef\r\n";
+        CHILD_CHECK(shake_hands(&tls.tls, peers, "localhost") == RLK_TLS_DONE);
+        CHILD_CHECK(memory_secrets == 0);
+        rlk_openssl_close(&tls);
+        SSL_CTX_free(peers);
+        _exit(0);
+    }
+    assert_int_equal(child_exit_code(child), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         support_test(test_tls_openssl_keeps_to_the_systems_least_version),
         support_test(test_tls_openssl_asks_for_no_password),
         support_test(test_tls_openssl_verifies_names_without_memory),
+        support_test(test_tls_openssl_compares_pins_without_memory),
+        support_test(test_tls_openssl_leaves_no_secret_in_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

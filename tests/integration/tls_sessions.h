@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WIRE_ALL SIZE_MAX
@@ -36,6 +37,8 @@ typedef struct wire {
     size_t sent;
     unsigned sends;
     bool by_address;  /* the server is known by its address */
+    const char *junk; /* comes before what the server sends */
+    size_t junk_len;
     char hello[1024]; /* what was sent first */
 } wire;
 
@@ -73,6 +76,13 @@ static ptrdiff_t wire_receive(void *context, void *room, size_t cap)
 
     if (it->received == it->cut_after)
         return 0;
+    if (it->junk_len > 0) {
+        len = it->junk_len < cap ? it->junk_len : cap;
+        memcpy(room, it->junk, len);
+        it->junk += len;
+        it->junk_len -= len;
+        return (ptrdiff_t)len;
+    }
     if (len == 0)
         return RLK_TLS_IO_AGAIN;
     if (len > it->cut_after - it->received)
@@ -615,6 +625,192 @@ static void test_tls_session_refuses_what_is_no_name(void **state)
     tls_backend_close(&backend);
 }
 
+/* ---- Servers that answer the ClientHello as none should ------------------------------------ */
+
+typedef struct answer {
+    const char *name;
+    rlk_tls_status status;
+    const char *words; /* of the error; NULL: none */
+    const char *bytes;
+    size_t len;
+    size_t at;
+} answer;
+
+#define ANSWER(text)  text, sizeof text - 1, 0
+#define ALERT(number) ANSWER("\x15\x03\x03\x00\x02\x02" number)
+
+static ptrdiff_t answer_receive(void *context, void *room, size_t cap)
+{
+    answer *it = (answer *)context;
+    size_t len = it->len - it->at;
+
+    if (len == 0)
+        return RLK_TLS_IO_AGAIN;
+    if (len > cap)
+        len = cap;
+    memcpy(room, it->bytes + it->at, len);
+    it->at += len;
+    return (ptrdiff_t)len;
+}
+
+static ptrdiff_t answer_send(void *context, const void *bytes, size_t len)
+{
+    (void)context;
+    (void)bytes;
+    return (ptrdiff_t)len;
+}
+
+#define JUNK(text) text, sizeof text - 1
+#define BYTES_32   "0123456789abcdef0123456789abcdef"
+
+/* The same of each backend. */
+static void test_tls_session_answers(void **state)
+{
+    static const answer rows[] = {
+        {"handshake_failure", RLK_TLS_REFUSED, "nothing in common", ALERT("\x28")},
+        {"no_certificate", RLK_TLS_FAILED, "sent alert 41", ALERT("\x29")},
+        {"bad_certificate", RLK_TLS_REFUSED, "wants a client certificate", ALERT("\x2a")},
+        {"unsupported_certificate", RLK_TLS_REFUSED, "wants a client", ALERT("\x2b")},
+        {"certificate_revoked", RLK_TLS_REFUSED, "wants a client", ALERT("\x2c")},
+        {"certificate_expired", RLK_TLS_REFUSED, "wants a client", ALERT("\x2d")},
+        {"certificate_unknown", RLK_TLS_REFUSED, "wants a client", ALERT("\x2e")},
+        {"illegal_parameter", RLK_TLS_FAILED, "sent alert 47", ALERT("\x2f")},
+        {"unknown_ca", RLK_TLS_REFUSED, "wants a client", ALERT("\x30")},
+        {"access_denied", RLK_TLS_REFUSED, "wants a client", ALERT("\x31")},
+        {"protocol_version", RLK_TLS_REFUSED, "1.2 at least", ALERT("\x46")},
+        {"insufficient_security", RLK_TLS_REFUSED, "stronger ciphers", ALERT("\x47")},
+        {"internal_error", RLK_TLS_FAILED, "sent alert 80", ALERT("\x50")},
+        {"unrecognized_name", RLK_TLS_REFUSED, "does not know the name", ALERT("\x70")},
+        {"certificate_required", RLK_TLS_REFUSED, "wants a client", ALERT("\x74")},
+        {"no alert of any RFC", RLK_TLS_FAILED, "sent alert 255", ALERT("\xff")},
+        {"a warning", RLK_TLS_WANT_READ, NULL, ANSWER("\x15\x03\x03\x00\x02\x01\x70")},
+        {"close_notify", RLK_TLS_CLOSED, NULL, ANSWER("\x15\x03\x03\x00\x02\x01\x00")},
+        {"a line", RLK_TLS_REFUSED, "speaks no TLS", ANSWER("-ERR\r\n")},
+        {"a byte", RLK_TLS_REFUSED, "speaks no TLS", ANSWER("-")},
+        {"data", RLK_TLS_REFUSED, "speaks no TLS",
+         ANSWER("\x17\x03\x03\x00\x02"
+                "ab")},
+        {"a record of 65535 bytes", RLK_TLS_FAILED, "TLS: ", ANSWER("\x16\x03\x03\xff\xff")},
+        {"TLS 1.1", RLK_TLS_REFUSED, "1.2 at least",
+         ANSWER("\x16\x03\x02\x00\x31\x02\x00\x00\x2d\x03\x02" BYTES_32
+                "\x00\xc0\x2f\x00\x00\x05\xff\x01\x00\x01\x00")},
+        {"TLS 1.2", RLK_TLS_WANT_READ, NULL,
+         ANSWER("\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03" BYTES_32
+                "\x00\xc0\x2f\x00\x00\x05\xff\x01\x00\x01\x00")},
+        {"TLS 1.2 without RFC 5746", RLK_TLS_FAILED, "TLS: ",
+         ANSWER("\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03" BYTES_32 "\x00\xc0\x2f\x00")},
+        {"cipher that was not offered", RLK_TLS_FAILED, "TLS: ",
+         ANSWER("\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03" BYTES_32
+                "\x00\x00\x01\x00\x00\x05\xff\x01\x00\x01\x00")},
+    };
+    tls_backend backend;
+    void *session;
+    size_t i;
+
+    (void)state;
+    session_backend(&backend);
+    session = backend.tls.calls->open(&backend.tls);
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        answer it = rows[i];
+        const rlk_tls_io io = {answer_send, answer_receive, &it};
+        rlk_tls_peer peer;
+
+        support_row_name("%s", it.name);
+        memset(&peer, 0, sizeof peer);
+        peer.name = "localhost";
+        assert_int_equal(backend.tls.calls->begin(session, &io, &peer), RLK_TLS_DONE);
+        assert_int_equal(backend.tls.calls->handshake(session), it.status);
+        if (it.words != NULL)
+            assert_contains(backend.tls.calls->error(session), it.words);
+        backend.tls.calls->end(session, true);
+    }
+    backend.tls.calls->close(session);
+    tls_backend_close(&backend);
+}
+
+/* What somebody puts into a stream ends it, and says nothing of the server. */
+static void test_tls_session_fails_by_junk(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } rows[] = {
+        {JUNK("-ERR what is this\r\n")},
+        {JUNK("\x17\x99\x99\x00\x05" BYTES_32)},          /* another version */
+        {JUNK("\x17\x03\x01\x00\x20" BYTES_32)},          /* an older one */
+        {JUNK("\x17\x03\x03\x00\x20" BYTES_32)},          /* not encrypted */
+        {JUNK("\x15\x03\x03\x00\x02\x02\x46")},           /* protocol_version, not encrypted */
+        {JUNK("\x16\x03\x03\x00\x04\x00\x00\x00\x00")},   /* HelloRequest */
+        {JUNK("\x14\x03\x03\x00\x01\x01")},               /* ChangeCipherSpec */
+        {JUNK("\x17\x03\x03\x00\x00")},                   /* nothing */
+        {JUNK("\x17\x03\x03\xff\xff" BYTES_32 BYTES_32)}, /* too much */
+    };
+    size_t v;
+    size_t i;
+
+    (void)state;
+    for (v = 0; v < COUNT_OF(session_versions); v++) {
+        for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+            tls_backend backend;
+            char byte;
+            wire it;
+            server *redis = session_start(&backend, &it, session_versions[v]);
+
+            wire_ping(&it);
+            it.junk = rows[i].bytes;
+            it.junk_len = rows[i].len;
+            assert_int_equal(wire_write(&it, "ECHO 0123456789\r\n", 17), RLK_TLS_DONE);
+            assert_int_equal(wire_read(&it, &byte, 1), RLK_TLS_FAILED);
+            assert_contains(it.tls->calls->error(it.session), "TLS: ");
+            session_end(&backend, &it, redis);
+        }
+    }
+}
+
+/* ---- Time ---------------------------------------------------------------------------------- */
+
+static time_t time_ahead_s;
+
+/* That of both TLS libraries. */
+time_t time(time_t *out)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += time_ahead_s;
+    if (out != NULL)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
+
+/* A session is resumed without a certificate, but not for longer than that certificate is valid.
+ * The server and its CA have later ones. */
+static void test_tls_session_is_not_resumed_when_its_certificate_has_expired(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(session_versions)); i++) {
+        tls_backend backend;
+        wire it;
+        server *redis = session_start(&backend, &it, session_versions[i]);
+
+        wire_ping(&it);
+        wire_end(&it, true);
+        wire_begin(&it, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_DONE);
+        wire_ping(&it);
+        wire_end(&it, true);
+
+        time_ahead_s = 3 * 86400;
+        wire_begin(&it, server_port(redis));
+        assert_int_equal(wire_handshake(&it), RLK_TLS_REFUSED);
+        assert_contains(it.tls->calls->error(it.session), "server's certificate has expired");
+        time_ahead_s = 0;
+        session_end(&backend, &it, redis);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -629,6 +825,9 @@ int main(void)
         support_test(test_tls_session_fails_to_write_into_nothing),
         support_test(test_tls_session_of_a_child_has_other_keys),
         support_test(test_tls_session_refuses_what_is_no_name),
+        support_test(test_tls_session_answers),
+        support_test(test_tls_session_fails_by_junk),
+        support_test(test_tls_session_is_not_resumed_when_its_certificate_has_expired),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
