@@ -2469,7 +2469,8 @@ static inline int64_t rlk_ticks_ms(rlk_ticks *ticks, uint32_t now)
 /* ==== include/resplock/tls.h ====
  *
  * resplock/tls.h: what a TLS library does for a driver: the interface of all backends, and their
- * configuration. Types only; nothing here needs a TLS library or an operating system.
+ * configuration. Nothing here needs a TLS library or an operating system, or is linked to a program
+ * without TLS.
  *
  * Programs include the header of a backend, such as resplock/tls/openssl.h, and give its `tls` to
  * rlk_posix_open:
@@ -2494,10 +2495,11 @@ extern "C" {
  * it keeps: nothing here need outlive init, except server_name.
  *
  * Without insecure_any_certificate a server's certificate must have a chain to a trusted CA, be
- * valid now, be for a server, and have the host of the URL among its subjectAltNames: a DNS name,
- * where "*" may stand for the whole first label, or an IP address (RFC 9525, RFC 6125). The common
- * name counts only where a certificate has no DNS name among them. TLS 1.2 is the least
- * (RFC 8996); 1.3 is used where both sides have it (RFC 8446).
+ * valid now, be for servers, as the CAs must, and have the host of the URL among its
+ * subjectAltNames: a DNS name, where "*" may stand for the whole first label, or an IP address
+ * (RFC 9525, RFC 6125). The common name counts only where a certificate has no DNS name among them.
+ * A session is resumed only for the same host, and while the certificate is valid. TLS 1.2 is the
+ * least (RFC 8996); 1.3 is used where both sides have it (RFC 8446).
  */
 typedef struct rlk_tls_config {
     const char *ca_file;      /* trusted CAs, PEM */
@@ -2612,6 +2614,38 @@ struct rlk_tls {
     const rlk_tls_driver *driver; /* rlk_socket_tls_driver(); with RLK_NO_POSIX none */
     const char *server_name;      /* of rlk_tls_config */
 };
+
+/* For backends. Returns what an alert of the server means if it is about what stays as it is
+ * (RFC 8446, 6.2; RFC 5246, 7.2.2): REFUSED. NULL: it may pass, FAILED. `verified`: the server has
+ * shown its certificate; `shown`: the client has one. */
+static inline const char *rlki_tls_alert(int alert, bool verified, bool shown)
+{
+    switch (alert) {
+    case 40: /* handshake_failure */
+        return verified && !shown ? "server wants a client certificate (cert_file)"
+                                  : "server refused the handshake: nothing in common";
+    case 42: /* bad_certificate */
+    case 43: /* unsupported_certificate */
+    case 44: /* certificate_revoked */
+    case 45: /* certificate_expired */
+    case 46: /* certificate_unknown */
+    case 48: /* unknown_ca */
+    case 49: /* access_denied */
+        if (shown)
+            return "server refused the client certificate (cert_file)";
+        return "server wants a client certificate (cert_file)";
+    case 116: /* certificate_required */
+        return "server wants a client certificate (cert_file)";
+    case 70: /* protocol_version */
+        return "server has no TLS version in common: 1.2 at least";
+    case 71: /* insufficient_security */
+        return "server wants stronger ciphers";
+    case 112: /* unrecognized_name */
+        return "server does not know the name that it was asked for";
+    default:
+        return NULL;
+    }
+}
 
 #ifdef __cplusplus
 }

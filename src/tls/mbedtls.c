@@ -20,6 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef RLK_NO_POSIX
+#include <unistd.h>
+#endif
 
 #include <mbedtls/asn1.h>
 #include <mbedtls/error.h>
@@ -142,18 +145,18 @@ static bool mbed_equal(const unsigned char *a, size_t a_len, const char *b, size
     return a_len == b_len;
 }
 
-/* Returns true if a name of a certificate means the host. "*" is the whole first label, and at
- * least two follow it (RFC 9525, 6.3). */
+/* Returns true if a name of a certificate means the host. "*" is the whole first label, of letters,
+ * digits and hyphens, and at least two follow it (RFC 9525, 6.3). */
 static bool mbed_name_matches(const unsigned char *name, size_t len, const char *host)
 {
     size_t host_len = strlen(host);
-    const char *rest;
+    size_t label;
 
     if (len < 2 || name[0] != '*' || name[1] != '.')
         return mbed_equal(name, len, host, host_len);
-    rest = strchr(host, '.');
-    return rest != NULL && rest != host && memchr(name + 2, '.', len - 2) != NULL &&
-           mbed_equal(name + 1, len - 1, rest, host_len - (size_t)(rest - host));
+    label = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
+    return label > 0 && memchr(name + 2, '.', len - 2) != NULL &&
+           mbed_equal(name + 1, len - 1, host + label, host_len - label);
 }
 
 /* What is asked of the names of a certificate, and the answer. */
@@ -195,54 +198,57 @@ static void mbed_general_name(mbed_search *search, int tag, const unsigned char 
     }
 }
 
-/* The extension's value: a SEQUENCE of them. */
-static void mbed_general_names(mbed_search *search, unsigned char *p, const unsigned char *end)
+/* Finds an extension by the last byte of its OID, which is 2.5.29.n: Mbed TLS keeps no addresses of
+ * subjectAltName before 3.5, and no name constraints. Returns its value, or an empty one. */
+static mbedtls_x509_buf mbed_extension(const mbedtls_x509_crt *cert, unsigned char number)
 {
+    static const mbedtls_x509_buf none;
+    unsigned char *p = cert->v3_ext.p;
+    const unsigned char *end;
+    mbedtls_x509_buf value;
     size_t len = 0;
 
-    if (mbedtls_asn1_get_tag(&p, end, &len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) != 0)
+    if (p == NULL || mbedtls_asn1_get_tag(&p, p + cert->v3_ext.len, &len,
+                                          MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) != 0)
+        return none;
+    memset(&value, 0, sizeof value);
+    for (end = p + len; p < end; p = value.p + value.len) {
+        bool found;
+        int critical = 0;
+
+        if (mbedtls_asn1_get_tag(&p, end, &len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) !=
+                0 ||
+            mbedtls_asn1_get_tag(&p, end, &len, MBEDTLS_ASN1_OID) != 0)
+            return none;
+        found = len == 3 && p[0] == 0x55 && p[1] == 0x1d && p[2] == number;
+        p += len;
+        (void)mbedtls_asn1_get_bool(&p, end, &critical);
+        if (mbedtls_asn1_get_tag(&p, end, &value.len, MBEDTLS_ASN1_OCTET_STRING) != 0)
+            return none;
+        value.p = p;
+        if (found)
+            return value;
+    }
+    return none;
+}
+
+/* subjectAltName: a SEQUENCE of GeneralNames. */
+static void mbed_search_names(mbed_search *search, const mbedtls_x509_crt *cert)
+{
+    mbedtls_x509_buf names = mbed_extension(cert, 17);
+    const unsigned char *end;
+    unsigned char *p = names.p;
+    size_t len = 0;
+
+    if (p == NULL || mbedtls_asn1_get_tag(&p, p + names.len, &len,
+                                          MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) != 0)
         return;
-    end = p + len;
-    while (p < end) {
+    for (end = p + len; p < end; p += len) {
         int tag = *p++;
 
         if (mbedtls_asn1_get_len(&p, end, &len) != 0)
             return;
         mbed_general_name(search, tag, p, len);
-        p += len;
-    }
-}
-
-/* Finds subjectAltName among the extensions: Mbed TLS keeps no addresses of it before 3.5. */
-static void mbed_search_extensions(mbed_search *search, const mbedtls_x509_crt *cert)
-{
-    unsigned char *p = cert->v3_ext.p;
-    const unsigned char *end;
-    size_t len = 0;
-
-    if (p == NULL || mbedtls_asn1_get_tag(&p, p + cert->v3_ext.len, &len,
-                                          MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) != 0)
-        return;
-    end = p + len;
-    while (p < end) {
-        unsigned char *next;
-        bool is_san;
-        int critical = 0;
-
-        if (mbedtls_asn1_get_tag(&p, end, &len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) !=
-            0)
-            return;
-        next = p + len;
-        if (mbedtls_asn1_get_tag(&p, next, &len, MBEDTLS_ASN1_OID) != 0)
-            return;
-        is_san = len == 3 && memcmp(p, "\x55\x1d\x11", 3) == 0;
-        p += len;
-        (void)mbedtls_asn1_get_bool(&p, next, &critical);
-        if (mbedtls_asn1_get_tag(&p, next, &len, MBEDTLS_ASN1_OCTET_STRING) != 0)
-            return;
-        if (is_san)
-            mbed_general_names(search, p, p + len);
-        p = next;
     }
 }
 
@@ -283,7 +289,8 @@ static const char *mbed_whose(int depth)
 
 static void mbed_explain_untrusted(mbed_session *session, const mbedtls_x509_crt *cert, int depth)
 {
-    char issuer[64];
+    char issuer[MBED_NAMES_MAX] = "";
+    const mbedtls_x509_name *part;
 
     if (cert->issuer_raw.len == cert->subject_raw.len &&
         memcmp(cert->issuer_raw.p, cert->subject_raw.p, cert->issuer_raw.len) == 0) {
@@ -291,9 +298,10 @@ static void mbed_explain_untrusted(mbed_session *session, const mbedtls_x509_crt
                   "%s is self-signed, and is not among the trusted ones", mbed_whose(depth));
         return;
     }
-    if (mbedtls_x509_dn_gets(issuer, sizeof issuer, &cert->issuer) < 0)
-        mbed_text(issuer, sizeof issuer, "an unknown CA");
-    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA: %s",
+    for (part = &cert->issuer; part != NULL; part = part->next)
+        if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &part->oid) == 0)
+            mbed_copy(issuer, sizeof issuer, part->val.p, part->val.len);
+    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA: CN=%s",
               mbed_whose(depth), issuer);
 }
 
@@ -315,6 +323,12 @@ static void mbed_explain(mbed_session *session, const mbedtls_x509_crt *cert, in
                   from->mon, from->day);
     } else if ((flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0) {
         mbed_explain_untrusted(session, cert, depth);
+    } else if ((flags & MBEDTLS_X509_BADCERT_EXT_KEY_USAGE) != 0) {
+        mbed_text(session->error, sizeof session->error, "%s is not for servers (its key usage)",
+                  mbed_whose(depth));
+    } else if ((flags & MBEDTLS_X509_BADCERT_OTHER) != 0) {
+        mbed_text(session->error, sizeof session->error,
+                  "%s has name constraints, which Mbed TLS can't verify", mbed_whose(depth));
     } else {
         (void)mbedtls_x509_crt_verify_info(words, sizeof words, "", flags);
         end = strchr(words, '\n');
@@ -324,12 +338,41 @@ static void mbed_explain(mbed_session *session, const mbedtls_x509_crt *cert, in
     }
 }
 
+/* Mbed TLS asks it of the server's certificate alone, so that a CA for clients could make one. */
+static bool mbed_is_for_servers(const mbedtls_x509_crt *cert)
+{
+    const mbedtls_x509_sequence *usage = &cert->ext_key_usage;
+
+    if (usage->buf.p == NULL)
+        return true; /* it has no such extension */
+    for (; usage != NULL; usage = usage->next)
+        if (MBEDTLS_OID_CMP(MBEDTLS_OID_SERVER_AUTH, &usage->buf) == 0)
+            return true;
+    return false;
+}
+
+/* Returns true if the server's certificate is for the host; else it keeps whom it is for. */
+static bool mbed_is_for_host(mbed_session *session, const mbedtls_x509_crt *cert)
+{
+    mbed_search search;
+
+    memset(&search, 0, sizeof search);
+    search.session = session;
+    mbed_search_names(&search, cert);
+    if (!search.has_dns)
+        mbed_search_subject(&search, cert);
+    if (!search.found)
+        mbed_text(session->error, sizeof session->error,
+                  "server's certificate is not for %.64s, but for %s", session->name,
+                  search.names[0] != '\0' ? search.names : "no host");
+    return search.found;
+}
+
 /* Called for each certificate of a chain, that of the server last. */
 static int mbed_verify(void *context, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
     mbed_session *session = (mbed_session *)context;
     const rlk_mbedtls *tls = session->tls;
-    mbed_search search;
 
     if (depth == 0) {
         session->verified = true;
@@ -345,21 +388,14 @@ static int mbed_verify(void *context, mbedtls_x509_crt *cert, int depth, uint32_
         *flags = 0;
         return 0;
     }
+    if (!mbed_is_for_servers(cert))
+        *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
+    if (depth > 0 && mbed_extension(cert, 30).p != NULL) /* nameConstraints */
+        *flags |= MBEDTLS_X509_BADCERT_OTHER;
     if (*flags != 0)
         mbed_explain(session, cert, depth, *flags);
-    if (depth == 0 && *flags == 0) {
-        memset(&search, 0, sizeof search);
-        search.session = session;
-        mbed_search_extensions(&search, cert);
-        if (!search.has_dns)
-            mbed_search_subject(&search, cert);
-        if (!search.found) {
-            *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-            mbed_text(session->error, sizeof session->error,
-                      "server's certificate is not for %.64s, but for %s", session->name,
-                      search.names[0] != '\0' ? search.names : "no host");
-        }
-    }
+    else if (depth == 0 && !mbed_is_for_host(session, cert))
+        *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
     return 0;
 }
 
@@ -481,6 +517,17 @@ static bool mbed_is_tls13(const mbed_session *session)
     return strcmp(mbedtls_ssl_get_version(&session->ssl), "TLSv1.3") == 0;
 }
 
+/* Whether it is the server's certificate that Mbed TLS can't read, such as one with a critical
+ * extension that it does not know. */
+static bool mbed_is_unreadable(int error)
+{
+    int kind = -error & 0xff80; /* without the error of the layer below */
+
+    return kind >= -MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE &&
+           kind <= -MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT &&
+           (-error & 0x7f) != -MBEDTLS_ERR_ASN1_ALLOC_FAILED;
+}
+
 /* The reason of an error that is neither the stream's nor an alert's. */
 static rlk_tls_status mbed_refusal(mbed_session *session, int result)
 {
@@ -514,9 +561,9 @@ static rlk_tls_status mbed_refusal(mbed_session *session, int result)
         break;
     }
     mbed_words(words, sizeof words, result);
-    mbed_text(session->error, sizeof session->error, "TLS: %s", words);
-    return result == MBED_BAD_CERTIFICATE || result == MBED_NO_COMMON ||
-                   result == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
+    mbed_text(session->error, sizeof session->error, "%s: %s",
+              mbed_is_unreadable(result) ? mbed_whose(0) : "TLS", words);
+    return result == MBED_BAD_CERTIFICATE || result == MBED_NO_COMMON || mbed_is_unreadable(result)
                ? RLK_TLS_REFUSED
                : RLK_TLS_FAILED;
 }
@@ -793,11 +840,21 @@ static rlk_result mbed_load_certs(rlk_mbedtls *tls, mbedtls_x509_crt *certs, con
     return mbed_file_error(tls, path, "certificate", error < 0 ? error : 0);
 }
 
+/* As OpenSSL does: who starts a program with the rights of another user (set-user-ID) does not
+ * choose whom it trusts. */
+static const char *mbed_environment(const char *name)
+{
+#ifndef RLK_NO_POSIX
+    if (getuid() != geteuid() || getgid() != getegid())
+        return NULL;
+#endif
+    return getenv(name); /* NOLINT(concurrency-mt-unsafe) */
+}
+
 static rlk_result mbed_load_system(rlk_mbedtls *tls)
 {
-    /* As OpenSSL does. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-    const char *file = getenv("SSL_CERT_FILE");
-    const char *folder = getenv("SSL_CERT_DIR"); /* NOLINT(concurrency-mt-unsafe) */
+    const char *file = mbed_environment("SSL_CERT_FILE");
+    const char *folder = mbed_environment("SSL_CERT_DIR");
     size_t i;
 
     if (file != NULL)
@@ -871,6 +928,8 @@ static rlk_result mbed_configure(rlk_mbedtls *tls)
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
         config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 #endif
+    /* a server that knows no RFC 5746 may take what another client sent for a part of our stream */
+    mbedtls_ssl_conf_legacy_renegotiation(config, MBEDTLS_SSL_LEGACY_BREAK_HANDSHAKE);
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &tls->random);
     mbedtls_ssl_conf_ca_chain(config, &tls->ca, NULL);
     mbedtls_ssl_conf_authmode(config, tls->insecure ? MBEDTLS_SSL_VERIFY_OPTIONAL

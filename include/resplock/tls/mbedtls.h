@@ -13,6 +13,9 @@
  *
  * One rlk_mbedtls is for all nodes of a client, and for several clients of one thread.
  *
+ * Mbed TLS can't verify name constraints (RFC 5280, 4.2.1.10), and would ignore them. So a chain is
+ * refused if one of its CAs has any.
+ *
  * Memory, with Debian's Mbed TLS 2.28 on 64 bits. An rlk_mbedtls takes 40 KB, nearly all of them
  * for its sources of entropy: make it static where stacks are small. A connection takes 40 KB of
  * the heap (mbedtls_calloc), and 3 KB more in the handshake. 33 KB of them are the two buffers of

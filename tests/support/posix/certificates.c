@@ -131,6 +131,22 @@ static void certificate_date(char *out, size_t cap, int days)
     strftime(out, cap, "%Y%m%d%H%M%SZ", &parts);
 }
 
+/* An authority by another one, for certificate `n`. `by` is who signs, and becomes that authority.
+ */
+static void certificate_between(char *by, size_t cap, const char *extensions, unsigned n)
+{
+    certificate_shell(
+        "openssl ecparam -name prime256v1 -genkey -noout -out %u.between.key && "
+        "openssl req -new -config settings -key %u.between.key -out %u.between.csr && "
+        "{ echo basicConstraints=critical,CA:TRUE; "
+        "echo keyUsage=critical,keyCertSign; echo '%s'; } >%u.between.ext && "
+        "openssl ca -batch -notext -config settings %s -in %u.between.csr "
+        "-subj '/CN=authority between' -days 2 "
+        "-extfile %u.between.ext -out %u.between.crt",
+        n, n, n, extensions, n, by, n, n, n);
+    snprintf(by, cap, "-cert %u.between.crt -keyfile %u.between.key", n, n);
+}
+
 void certificate_make(certificate *out, const certificate_spec *spec)
 {
     const char *issuer = spec->issuer != NULL ? spec->issuer : "ca";
@@ -145,16 +161,21 @@ void certificate_make(certificate *out, const certificate_spec *spec)
         snprintf(by, sizeof by, "-cert %s.crt -keyfile %s.key", issuer, issuer);
     }
     n = ++certificate_count;
+    if (spec->between != NULL)
+        certificate_between(by, sizeof by, spec->between, n);
     certificate_date(from, sizeof from, spec->from_days != 0 ? spec->from_days : -3);
     certificate_date(to, sizeof to, spec->to_days != 0 ? spec->to_days : 2);
-    certificate_shell("{ echo basicConstraints=CA:FALSE; %s%s%s %s%s%s } >%u.ext && "
+    certificate_shell("{ echo basicConstraints=CA:FALSE; %s%s%s %s%s%s echo '%s'; } >%u.ext && "
                       "openssl ca -batch -notext -config settings %s -in server.csr "
                       "-subj '/CN=%s' -startdate %s -enddate %s -extfile %u.ext -out %u.crt",
                       spec->names != NULL ? "echo subjectAltName=" : "",
                       spec->names != NULL ? spec->names : "", spec->names != NULL ? ";" : "",
                       spec->usage != NULL ? "echo extendedKeyUsage=" : "",
-                      spec->usage != NULL ? spec->usage : "", spec->usage != NULL ? ";" : "", n, by,
+                      spec->usage != NULL ? spec->usage : "", spec->usage != NULL ? ";" : "",
+                      spec->extension != NULL ? spec->extension : "", n, by,
                       spec->common_name != NULL ? spec->common_name : "server", from, to, n, n);
+    if (spec->between != NULL)
+        certificate_shell("cat %u.between.crt >>%u.crt", n, n);
     snprintf(out->file, sizeof out->file, "%s/%u.crt", certificate_home, n);
     snprintf(out->key_file, sizeof out->key_file, "%s/server.key", certificate_home);
 }

@@ -29,6 +29,10 @@ typedef struct certificate_spec {
     const char *names;       /* subjectAltName: "DNS:localhost,IP:127.0.0.1"; NULL: none */
     const char *issuer;      /* an authority by name; NULL: "ca"; "": the certificate's own key */
     const char *usage;       /* extendedKeyUsage: "clientAuth"; NULL: none, which allows all */
+    const char *extension;   /* one more line: "1.2.3.4=critical,ASN1:NULL"; NULL: none */
+    const char *between;     /* extensions of an authority of its own, which is by the issuer, and
+                                is in the file, too: "extendedKeyUsage=clientAuth", ""; NULL: the
+                                issuer signs it itself */
     int from_days;           /* it is valid from and until then, in days from now; */
     int to_days;             /* 0: since three days, and for two more */
 } certificate_spec;
