@@ -121,7 +121,7 @@ static void cares_schedule(const cares_job *job, int64_t now_ms)
     int64_t left_ms = RLK_NEVER;
 
     if (ares_timeout(job->channel, NULL, &left) != NULL) {
-        left_ms = (int64_t)left.tv_sec * 1000 + (left.tv_usec + 999) / 1000;
+        left_ms = (int64_t)left.tv_sec * 1000 + left.tv_usec / 1000 + 1; /* old ones cut it */
     }
     if (job->epoll < 0 && left_ms > RLK_CARES_POLL_MS) {
         left_ms = RLK_CARES_POLL_MS;

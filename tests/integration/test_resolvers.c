@@ -204,6 +204,38 @@ static void test_resolver_cares_reports_its_own_failures(void **state)
     rlk_cares_close(&names);
 }
 
+
+/* Until a time-out of its own is due the client sleeps, and is not served over and over. */
+static void test_resolver_cares_sleeps_until_its_time_outs(void **state)
+{
+    static const struct ares_options options = {.timeout = 40, .tries = 4};
+    rlk_cares names;
+    rlk_cares_config config = {&options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES, cares_server, NULL};
+    int64_t end = support_now_ms() + 400;
+    int at_once = 0;
+
+    (void)state;
+    setup();
+    rlk_cares_init(&names, &config);
+    resolver = &names.resolver;
+    zone_set(NAME, ZONE_SILENT, NULL);
+    user_open(&one, NAME, server_port(redis), NULL);
+    assert_result(rlk_acquire_start(&one.lock, RLK_FOREVER), RLK_PENDING);
+    while (support_now_ms() < end) {
+        struct pollfd fds[RLK_MAX_FDS];
+        int timeout_ms;
+        nfds_t n = rlk_posix_prepare(&one.posix, fds, RLK_MAX_FDS, &timeout_ms);
+
+        at_once += timeout_ms == 0;
+        (void)poll(fds, n, timeout_ms >= 0 && timeout_ms < 50 ? timeout_ms : 50);
+        (void)rlk_posix_service(&one.posix, fds, n);
+    }
+    assert_true(zone_asked(NAME) > 1);
+    assert_between(at_once, 0, 5);
+    user_close(&one);
+    rlk_cares_close(&names);
+}
+
 /* Each client has a lookup under way at once; they are more than the threads that ask. */
 static void test_resolver_has_a_hundred_lookups_at_once(void **state)
 {
@@ -258,6 +290,7 @@ int main(void)
         support_test(test_fault_41_resolver_reports_errors_in_words),
         support_test(test_resolver_cares_without_epoll),
         support_test(test_resolver_cares_reports_its_own_failures),
+        support_test(test_resolver_cares_sleeps_until_its_time_outs),
         support_test(test_resolver_has_a_hundred_lookups_at_once),
     };
 
