@@ -55,7 +55,8 @@ extern "C" {
  * - close the client (rlk_posix_close), then free it;
  * - stop the adapter, then free it: with libuv in the hook that rlk_uv_stop calls;
  * - start the adapter again, for the same client or another.
- * After a stop or a close no other event comes, not even one that waited already.
+ * After a stop or a close no other event comes, not even one that waited already. It returns: no
+ * longjmp and no exception leaves it.
  */
 typedef void (*rlk_event_hook)(void *app, const rlk_event *event);
 
@@ -144,10 +145,11 @@ static inline void rlki_adapter_closed(rlk_loop *loop)
 }
 
 /*
- * Begins; rlk_adapter_update has the first turn come. `size` is that of the whole struct, all of
- * which is set to zeros first. 0, or a negative errno: -EALREADY: the adapter serves the client
- * already, and goes on: nothing was changed; -EBUSY: the client has another loop; -EINVAL: it is
- * not open, or of the parent of this process, or a pointer is NULL.
+ * Begins; rlk_adapter_update has the first turn come. An adapter that was started before has been
+ * stopped, also where its client has closed: what the loop has of it is here. `size` is that of the
+ * whole struct, all of which is set to zeros first. 0, or a negative errno: -EALREADY: the adapter
+ * serves the client already, and goes on: nothing was changed; -EBUSY: the client has another loop;
+ * -EINVAL: it is not open, or of the parent of this process, or a pointer is NULL.
  */
 static inline int rlk_adapter_start(rlk_adapter *adapter, size_t size,
                                     const rlk_adapter_calls *calls, rlk_posix_client *client,

@@ -51,8 +51,7 @@ static void cares_watch(const cares_job *job, int fd, short before, short events
         return;
     }
     memset(&event, 0, sizeof event);
-    event.events = ((events & POLLIN) != 0 ? (uint32_t)EPOLLIN : 0) |
-                   ((events & POLLOUT) != 0 ? (uint32_t)EPOLLOUT : 0);
+    event.events = (uint32_t)events; /* epoll has the bits of poll */
     (void)epoll_ctl(job->epoll, change, fd, &event);
 }
 #else

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -51,7 +52,7 @@ static const loop_driver *driver;
 #define SIDE_LOCKS 1000
 
 /* Most turns of a loop that has nothing to do, in less than a second. */
-#define LOOP_IDLE_TURNS 15
+#define LOOP_IDLE_TURNS 30
 
 typedef struct side side;
 struct side {
@@ -1046,6 +1047,49 @@ static void test_loop_refuses(void **state)
     driver->close();
 }
 
+/* Without a descriptor for the adapter it does not start, or without one for the connection it
+ * goes on as soon as there is one. */
+static void test_loop_without_descriptors(void **state)
+{
+    struct rlimit limit;
+    rlim_t before;
+    side s;
+    int error;
+    int fd;
+
+    (void)state;
+    (void)side_begin(&s, true);
+    adapter_free(&s);
+    assert_result(rlk_client_reset(&s.client->client), RLK_OK); /* it has none any more */
+    assert_result(rlk_posix_service(s.client, NULL, 0), RLK_OK);
+    fd = dup(0);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    before = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)fd;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    s.adapter = malloc(driver->size);
+    assert_non_null(s.adapter);
+    error = driver->start(s.adapter, s.client, side_event, &s);
+    if (error == 0) {
+        acquire_start(s.lock, RLK_FOREVER);
+        assert_between(loop_for(400), 1, LOOP_IDLE_TURNS);
+    }
+    limit.rlim_cur = before;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (error != 0) {
+        assert_int_equal(error, -EMFILE);
+        loop_for(10); /* the loop has nothing of it */
+        free(s.adapter);
+        side_start(&s);
+        acquire_start(s.lock, RLK_FOREVER);
+    }
+    loop_until(s.acquired == 1);
+    release(&s);
+    side_close(&s);
+}
+
 /* ---- Fork ---- */
 
 static void child_closes(side *s)
@@ -1164,6 +1208,7 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_stopped_and_started),
         support_test(test_loop_client_closed_alone),
         support_test(test_loop_refuses),
+        support_test(test_loop_without_descriptors),
         support_test(test_loop_forked_child_leaves_the_parent_alone),
         support_test(test_loop_forked_child_keeps_copies),
     };

@@ -32,6 +32,7 @@ static void epoll_stop(void *adapter, void (*stopped)(void *app))
 {
     (void)stopped;
     rlk_epoll_stop((rlk_epoll *)adapter);
+    rlk_epoll_service((rlk_epoll *)adapter); /* of the same epoll_wait: harmless */
 }
 
 static void epoll_turn(int ms)

@@ -47,8 +47,39 @@ static void libevent_turn(int ms)
     event_base_loop(base, EVLOOP_ONCE);
 }
 
+/* ---- Of libevent alone ---- */
+
+static bool no_memory;
+
+static void *memory_realloc(void *memory, size_t size)
+{
+    return no_memory ? NULL : realloc(memory, size);
+}
+
+/* An adapter that can't have its timer would never be served. */
+static void test_libevent_without_memory(void **state)
+{
+    side s;
+
+    (void)state;
+    (void)side_begin(&s, true);
+    adapter_free(&s);
+    driver->close();
+    driver->open(); /* which has no timer yet, nor memory for one */
+    s.adapter = malloc(driver->size);
+    assert_non_null(s.adapter);
+    no_memory = true;
+    assert_int_equal(libevent_start(s.adapter, s.client, side_event, &s), -ENOMEM);
+    no_memory = false;
+    free(s.adapter);
+    side_start(&s);
+    acquire(&s);
+    side_close(&s);
+}
+
 int main(void)
 {
+    const struct CMUnitTest tests[] = {support_test(test_libevent_without_memory)};
     static const loop_driver libevent = {.open = libevent_open,
                                          .close = libevent_end,
                                          .size = sizeof(rlk_libevent),
@@ -57,6 +88,9 @@ int main(void)
                                          .stop = libevent_stop,
                                          .refused = 1,
                                          .turn = libevent_turn};
+    int failed;
 
-    return loops_main(&libevent);
+    event_set_mem_functions(malloc, memory_realloc, free);
+    failed = loops_main(&libevent);
+    return failed + cmocka_run_group_tests_name("libevent", tests, NULL, NULL);
 }

@@ -204,7 +204,6 @@ static void test_resolver_cares_reports_its_own_failures(void **state)
     rlk_cares_close(&names);
 }
 
-
 /* Until a time-out of its own is due the client sleeps, and is not served over and over. */
 static void test_resolver_cares_sleeps_until_its_time_outs(void **state)
 {

@@ -54,8 +54,7 @@ static inline bool rlki_epoll_poll(rlk_adapter *adapter, unsigned slot, int fd, 
 
     memset(&event, 0, sizeof event);
     event.data.u32 = slot;
-    event.events = ((events & POLLIN) != 0 ? (uint32_t)EPOLLIN : 0u) |
-                   ((events & POLLOUT) != 0 ? (uint32_t)EPOLLOUT : 0u);
+    event.events = (uint32_t)events;                      /* epoll has the bits of poll */
     done = epoll_ctl(epoll->fd, change, fd, &event) == 0; /* closed, in a child: EBADF */
     if (!done && change == EPOLL_CTL_MOD) {
         (void)epoll_ctl(epoll->fd, EPOLL_CTL_DEL, fd, &event); /* the next one adds it */
@@ -179,14 +178,8 @@ static inline void rlk_epoll_service(rlk_epoll *adapter)
     } else if (adapter->polls > 1) {
         n = epoll_wait(adapter->fd, ready, RLK_MAX_FDS + 1, 0);
         for (i = 0; n > 0 && i < (unsigned)n; i++) {
-            uint32_t events = ready[i].events;
-
             if (ready[i].data.u32 < RLK_MAX_FDS) {
-                rlk_adapter_ready(&adapter->adapter, ready[i].data.u32,
-                                  (short)(((events & EPOLLIN) != 0 ? POLLIN : 0) |
-                                          ((events & EPOLLOUT) != 0 ? POLLOUT : 0) |
-                                          ((events & EPOLLERR) != 0 ? POLLERR : 0) |
-                                          ((events & EPOLLHUP) != 0 ? POLLHUP : 0)));
+                rlk_adapter_ready(&adapter->adapter, ready[i].data.u32, (short)ready[i].events);
             }
         }
     }

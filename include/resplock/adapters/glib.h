@@ -36,16 +36,15 @@ typedef struct rlki_glib_source {
 static inline bool rlki_glib_poll(rlk_adapter *adapter, unsigned slot, int fd, short events)
 {
     rlk_glib *glib = (rlk_glib *)(void *)adapter; /* its first member */
-    int wanted =
-        ((events & POLLIN) != 0 ? (int)G_IO_IN : 0) | ((events & POLLOUT) != 0 ? (int)G_IO_OUT : 0);
+    GIOCondition wanted = (GIOCondition)events;   /* GLib has the bits of poll */
 
     if (glib->tags[slot] != NULL && events != 0) {
-        g_source_modify_unix_fd(glib->source, glib->tags[slot], (GIOCondition)wanted);
+        g_source_modify_unix_fd(glib->source, glib->tags[slot], wanted);
     } else if (glib->tags[slot] != NULL) {
         g_source_remove_unix_fd(glib->source, glib->tags[slot]);
         glib->tags[slot] = NULL;
     } else if (events != 0) {
-        glib->tags[slot] = g_source_add_unix_fd(glib->source, fd, (GIOCondition)wanted);
+        glib->tags[slot] = g_source_add_unix_fd(glib->source, fd, wanted);
     }
     return true;
 }
@@ -70,13 +69,8 @@ static inline gboolean rlki_glib_dispatch(GSource *source, GSourceFunc callback,
     (void)data;
     for (i = 0; glib != NULL && i < RLK_MAX_FDS; i++) {
         if (glib->tags[i] != NULL) {
-            GIOCondition condition = g_source_query_unix_fd(source, glib->tags[i]);
-
             rlk_adapter_ready(&glib->adapter, i,
-                              (short)(((condition & G_IO_IN) != 0 ? POLLIN : 0) |
-                                      ((condition & G_IO_OUT) != 0 ? POLLOUT : 0) |
-                                      ((condition & G_IO_ERR) != 0 ? POLLERR : 0) |
-                                      ((condition & G_IO_HUP) != 0 ? POLLHUP : 0)));
+                              (short)g_source_query_unix_fd(source, glib->tags[i]));
         }
     }
     if (glib != NULL) {

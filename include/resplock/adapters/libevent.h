@@ -100,7 +100,8 @@ static inline void rlki_libevent_timer(rlk_adapter *adapter, int timeout_ms)
 /*
  * Serves the client from the loop until rlk_libevent_stop. Events come to on_event, with `app`. 0,
  * or a negative errno: -EALREADY: the adapter serves the client already, and goes on; -EBUSY: the
- * client has another loop; -EINVAL: it is not open, or a pointer is NULL.
+ * client has another loop; -EINVAL: it is not open, or a pointer is NULL; -ENOMEM: libevent has no
+ * memory for its timer.
  */
 static inline int rlk_libevent_start(rlk_libevent *adapter, struct event_base *base,
                                      rlk_posix_client *client, rlk_event_hook on_event, void *app)
@@ -117,6 +118,10 @@ static inline int rlk_libevent_start(rlk_libevent *adapter, struct event_base *b
     (void)event_assign(&adapter->timer, base, -1, 0, rlki_libevent_fired,
                        adapter); /* never fails */
     rlk_adapter_update(&adapter->adapter);
+    if (event_pending(&adapter->timer, EV_TIMEOUT, NULL) == 0) {
+        rlk_adapter_stop(&adapter->adapter);
+        return -ENOMEM;
+    }
     return 0;
 }
 

@@ -54,11 +54,7 @@ static inline int rlki_sdevent_ready(sd_event_source *source, int fd, uint32_t e
 
     (void)source;
     (void)fd;
-    rlk_adapter_ready(adapter, poller->slot,
-                      (short)(((events & EPOLLIN) != 0 ? POLLIN : 0) |
-                              ((events & EPOLLOUT) != 0 ? POLLOUT : 0) |
-                              ((events & EPOLLERR) != 0 ? POLLERR : 0) |
-                              ((events & EPOLLHUP) != 0 ? POLLHUP : 0)));
+    rlk_adapter_ready(adapter, poller->slot, (short)events);
     rlk_adapter_turn(adapter);
     return 0;
 }
@@ -67,8 +63,7 @@ static inline bool rlki_sdevent_poll(rlk_adapter *adapter, unsigned slot, int fd
 {
     rlk_sdevent *sdevent = (rlk_sdevent *)(void *)adapter; /* its first member */
     rlk_sdevent_poller *poller = &sdevent->pollers[slot];
-    uint32_t wanted = ((events & POLLIN) != 0 ? (uint32_t)EPOLLIN : 0u) |
-                      ((events & POLLOUT) != 0 ? (uint32_t)EPOLLOUT : 0u);
+    uint32_t wanted = (uint32_t)events; /* epoll has the bits of poll */
 
     if (events == 0) {
         rlki_sdevent_drop(&poller->source);
