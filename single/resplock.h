@@ -11082,6 +11082,9 @@ RLKI_API void rlki_turn_contend(rlk_lock *lock);
 /* The lock was acquired, by the cause that it has. */
 RLKI_API void rlki_turn_acquired(rlk_lock *lock);
 
+/* The lock is about to be released, and is held. */
+RLKI_API void rlki_turn_released(rlk_lock *lock);
+
 /* Returns milliseconds for which an acquire that begins leaves the lock to others first. */
 RLKI_API uint32_t rlki_turn_pause(rlk_lock *lock);
 
@@ -11100,6 +11103,9 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
  *
  *                  somebody else was seen
  *      ALONE --------------------------------> CONTENDED, a turn begins
+ *        |  a long lease is released,        ^
+ *        |  TURN_LONE after the last turn    |
+ *        +-----------------------------------+ for one turn, which is over
  *        ^                                      |     ^
  *        |                                      |     | acquired after a wait, or after the pause:
  *        |                                      |     | the next turn
@@ -11111,6 +11117,9 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
  * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
  * has passed: those that wait for longer are faster, and who has to be fast are few. That several
  * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
+ *
+ * Who is faster at each release sees nobody, while others wait. So with long leases one pause in
+ * TURN_LONE lets them in. Short ones end often enough for others to be faster once.
  *
  * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
  * takes is ALONE again.
@@ -11124,9 +11133,11 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
 #define TURN_WAIT_MAX    1500 /* of the waiting time that counts */
 #define TURN_ATTEMPT_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE       8
-#define TURN_CROWD       16 /* turns for which one attempt that came too late counts */
-#define TURN_PART        16 /* attempt_part counts in parts of a millisecond, */
-#define TURN_SHARE       8  /* and takes so large a share of what is new */
+#define TURN_LEASE       100 /* ms of a long lease */
+#define TURN_LONE        500 /* ms in which nobody else was seen */
+#define TURN_CROWD       16  /* turns for which one attempt that came too late counts */
+#define TURN_PART        16  /* attempt_part counts in parts of a millisecond, */
+#define TURN_SHARE       8   /* and takes so large a share of what is new */
 
 static rlk_turn *turn_of(const rlk_lock *lock)
 {
@@ -11192,6 +11203,25 @@ void rlki_turn_acquired(rlk_lock *lock)
                (uint32_t)now_ms - lock->as.wait.attempt_ms);
     if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
+}
+
+void rlki_turn_released(rlk_lock *lock)
+{
+    rlk_turn *turn = turn_of(lock);
+    uint32_t began_ms;
+
+    if (turn->waited_ms > 0 || lock->client->clock_ms - lock->as.hold.since_ms < TURN_LEASE)
+        return; /* contended, or another key is */
+    if (turn->key_hash != lock->key_hash >> 16) {
+        turn->key_hash = (uint16_t)(lock->key_hash >> 16);
+        turn->began_ms = (uint32_t)lock->as.hold.since_ms;
+    }
+    began_ms = turn->began_ms;
+    if ((uint32_t)lock->client->clock_ms - began_ms < TURN_LONE)
+        return;
+    rlki_turn_contend(lock);
+    turn->began_ms = began_ms;
+    turn->alone = TURN_ALONE - 1;
 }
 
 /* The turn, contended or not, has lasted for its time. */
@@ -14487,6 +14517,8 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     rlki_recheck_leave(lock);
     if (lost) /* a lock that is held has sent no DEL */
         rlki_notify_forget(lock);
+    else
+        rlki_turn_released(lock);
     rlki_operation_begin(
         lock, &release_operation,
         rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));

@@ -21,6 +21,7 @@
 #include "recheck.h"
 #include "tally.h"
 #include "trace.h"
+#include "turn.h"
 
 static void release_report(rlk_lock *lock, rlk_node_lock *node, const rlki_report *report)
 {
@@ -129,6 +130,8 @@ static rlk_result release_call(rlk_lock *lock, int64_t argument, rlk_holder *hol
     rlki_recheck_leave(lock);
     if (lost) /* a lock that is held has sent no DEL */
         rlki_notify_forget(lock);
+    else
+        rlki_turn_released(lock);
     rlki_operation_begin(
         lock, &release_operation,
         rlki_from_now(lock, lost ? client->settle_timeout_ms : client->operation_timeout_ms));

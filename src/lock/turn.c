@@ -5,6 +5,9 @@
  *
  *                  somebody else was seen
  *      ALONE --------------------------------> CONTENDED, a turn begins
+ *        |  a long lease is released,        ^
+ *        |  TURN_LONE after the last turn    |
+ *        +-----------------------------------+ for one turn, which is over
  *        ^                                      |     ^
  *        |                                      |     | acquired after a wait, or after the pause:
  *        |                                      |     | the next turn
@@ -16,6 +19,9 @@
  * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
  * has passed: those that wait for longer are faster, and who has to be fast are few. That several
  * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
+ *
+ * Who is faster at each release sees nobody, while others wait. So with long leases one pause in
+ * TURN_LONE lets them in. Short ones end often enough for others to be faster once.
  *
  * What is remembered is a hint: a wrong one costs some milliseconds. A key whose place another key
  * takes is ALONE again.
@@ -32,9 +38,11 @@
 #define TURN_WAIT_MAX    1500 /* of the waiting time that counts */
 #define TURN_ATTEMPT_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE       8
-#define TURN_CROWD       16 /* turns for which one attempt that came too late counts */
-#define TURN_PART        16 /* attempt_part counts in parts of a millisecond, */
-#define TURN_SHARE       8  /* and takes so large a share of what is new */
+#define TURN_LEASE       100 /* ms of a long lease */
+#define TURN_LONE        500 /* ms in which nobody else was seen */
+#define TURN_CROWD       16  /* turns for which one attempt that came too late counts */
+#define TURN_PART        16  /* attempt_part counts in parts of a millisecond, */
+#define TURN_SHARE       8   /* and takes so large a share of what is new */
 
 static rlk_turn *turn_of(const rlk_lock *lock)
 {
@@ -100,6 +108,25 @@ void rlki_turn_acquired(rlk_lock *lock)
                (uint32_t)now_ms - lock->as.wait.attempt_ms);
     if ((lock->flags & RLKI_LOCK_HOLDER) == 0 && ++turn->alone >= TURN_ALONE)
         turn->waited_ms = 0;
+}
+
+void rlki_turn_released(rlk_lock *lock)
+{
+    rlk_turn *turn = turn_of(lock);
+    uint32_t began_ms;
+
+    if (turn->waited_ms > 0 || lock->client->clock_ms - lock->as.hold.since_ms < TURN_LEASE)
+        return; /* contended, or another key is */
+    if (turn->key_hash != lock->key_hash >> 16) {
+        turn->key_hash = (uint16_t)(lock->key_hash >> 16);
+        turn->began_ms = (uint32_t)lock->as.hold.since_ms;
+    }
+    began_ms = turn->began_ms;
+    if ((uint32_t)lock->client->clock_ms - began_ms < TURN_LONE)
+        return;
+    rlki_turn_contend(lock);
+    turn->began_ms = began_ms;
+    turn->alone = TURN_ALONE - 1;
 }
 
 /* The turn, contended or not, has lasted for its time. */

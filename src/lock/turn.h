@@ -16,6 +16,9 @@ void rlki_turn_contend(rlk_lock *lock);
 /* The lock was acquired, by the cause that it has. */
 void rlki_turn_acquired(rlk_lock *lock);
 
+/* The lock is about to be released, and is held. */
+void rlki_turn_released(rlk_lock *lock);
+
 /* Returns milliseconds for which an acquire that begins leaves the lock to others first. */
 uint32_t rlki_turn_pause(rlk_lock *lock);
 

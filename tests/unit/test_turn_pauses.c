@@ -11,6 +11,7 @@
 #define PAUSE_MIN 4
 #define PAUSE_MAX 16
 #define ALONE     8
+#define LEASE_MS  100 /* five of them are TURN_LONE */
 
 static harness h;
 
@@ -83,6 +84,62 @@ static void test_fault_121_who_is_alone_never_pauses(void **state)
             release(&lock);
         }
         assert_int_equal(h.servers[0].count[HARNESS_SET], 200);
+    }
+}
+
+/* Holds the lock for that time, and releases it, five times. Returns how long the acquires took. */
+static int64_t five_leases_ms(rlk_lock *lock, int64_t lease_ms)
+{
+    int64_t took_ms = 0;
+    unsigned i;
+
+    for (i = 0; i < 5; i++) {
+        took_ms += acquire_ms(lock);
+        harness_advance(&h, lease_ms);
+        release(lock);
+    }
+    return took_ms;
+}
+
+/* This client sees nobody else while it is always faster: with long leases a pause lets others in,
+ * once in half a second. */
+static void test_fault_121_long_leases_leave_a_gap(void **state)
+{
+    unsigned n;
+
+    (void)state;
+    for (n = 1; n <= 5; n += 2) {
+        rlk_lock lock;
+        unsigned i;
+
+        start(n);
+        harness_lock(&h, &lock, 30000);
+        assert_int_equal(five_leases_ms(&lock, LEASE_MS), 0);
+        for (i = 0; i < 3; i++)
+            assert_between(five_leases_ms(&lock, LEASE_MS), PAUSE_MIN, PAUSE_MAX);
+        assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
+        assert_int_equal(lock.cause, RLK_CAUSE_YIELD);
+        release(&lock);
+        for (i = 0; i < 3; i++)
+            assert_int_equal(five_leases_ms(&lock, LEASE_MS - 1), 0);
+    }
+}
+
+/* A client that comes in that gap is seen: then it is a turn like any other. */
+static void test_fault_121_others_are_seen_in_the_gap(void **state)
+{
+    rlk_lock lock;
+    unsigned i;
+
+    (void)state;
+    start(1);
+    harness_lock(&h, &lock, 30000);
+    assert_int_equal(five_leases_ms(&lock, LEASE_MS), 0);
+    acquire_behind_another(&lock);
+    for (i = 0; i < ALONE; i++) {
+        harness_advance(&h, TURN_MS);
+        release(&lock);
+        assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
     }
 }
 
@@ -264,6 +321,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_121_who_is_alone_never_pauses),
+        cmocka_unit_test(test_fault_121_long_leases_leave_a_gap),
+        cmocka_unit_test(test_fault_121_others_are_seen_in_the_gap),
         cmocka_unit_test(test_fault_121_a_turn_is_followed_by_a_pause),
 #ifndef RLK_RESP2_ONLY
         cmocka_unit_test(test_fault_121_a_lone_waiter_never_pauses),
