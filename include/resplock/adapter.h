@@ -222,10 +222,17 @@ static inline void rlki_adapter_compare(rlk_adapter *adapter)
     adapter->calls->timer(adapter, timeout_ms);
 }
 
-/* Takes what the loop reports of a slot: POLLIN, POLLOUT, POLLERR, POLLHUP. A turn must follow. */
-static inline void rlk_adapter_ready(rlk_adapter *adapter, unsigned slot, short revents)
+/* Takes what the loop reports of a descriptor: POLLIN, POLLOUT, POLLERR, POLLHUP. One that is not
+ * polled is ignored. A turn must follow. */
+static inline void rlk_adapter_ready(rlk_adapter *adapter, int fd, short revents)
 {
-    adapter->polled[slot].revents |= revents;
+    unsigned i;
+
+    for (i = 0; i < RLK_MAX_FDS; i++) {
+        if (adapter->polled[i].fd == fd) {
+            adapter->polled[i].revents |= revents;
+        }
+    }
 }
 
 /*

@@ -86,7 +86,9 @@ static void hand_turn(int64_t ms)
     loop.fire_ms = RLK_NEVER;
     loop.in_turn = 0;
     for (i = 0; i < RLK_MAX_FDS; i++)
-        rlk_adapter_ready(&loop.adapter, i, loop.fds[i].fd >= 0 ? loop.fds[i].revents : 0);
+        if (loop.fds[i].fd >= 0)
+            rlk_adapter_ready(&loop.adapter, loop.fds[i].fd, loop.fds[i].revents);
+    rlk_adapter_ready(&loop.adapter, 12345, POLLIN); /* of another's: ignored */
     rlk_adapter_turn(&loop.adapter);
     loop.most = loop.in_turn > loop.most ? loop.in_turn : loop.most;
 }

@@ -53,7 +53,7 @@ static inline bool rlki_epoll_poll(rlk_adapter *adapter, unsigned slot, int fd, 
     bool done;
 
     memset(&event, 0, sizeof event);
-    event.data.u32 = slot;
+    event.data.fd = fd;
     event.events = (uint32_t)events;                      /* epoll has the bits of poll */
     done = epoll_ctl(epoll->fd, change, fd, &event) == 0; /* closed, in a child: EBADF */
     if (!done && change == EPOLL_CTL_MOD) {
@@ -95,9 +95,9 @@ static inline int rlki_epoll_open(rlk_epoll *epoll)
 
     memset(&event, 0, sizeof event);
     event.events = EPOLLIN;
-    event.data.u32 = RLK_MAX_FDS; /* no slot */
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     epoll->timer = timerfd_create(RLKI_EPOLL_CLOCK, TFD_CLOEXEC | TFD_NONBLOCK);
+    event.data.fd = epoll->timer;
     if (epoll->fd < 0 || epoll->timer < 0 ||
         epoll_ctl(epoll->fd, EPOLL_CTL_ADD, epoll->timer, &event) != 0) {
         return -errno;
@@ -173,14 +173,13 @@ static inline void rlk_epoll_service(rlk_epoll *adapter)
 
     if (adapter->polls == 1) { /* that one, or the timer: a read that finds nothing costs no more */
         for (i = 0; i < RLK_MAX_FDS; i++) {
-            rlk_adapter_ready(&adapter->adapter, i, adapter->adapter.polled[i].events);
+            rlk_adapter_ready(&adapter->adapter, adapter->adapter.polled[i].fd,
+                              adapter->adapter.polled[i].events);
         }
     } else if (adapter->polls > 1) {
         n = epoll_wait(adapter->fd, ready, RLK_MAX_FDS + 1, 0);
         for (i = 0; n > 0 && i < (unsigned)n; i++) {
-            if (ready[i].data.u32 < RLK_MAX_FDS) {
-                rlk_adapter_ready(&adapter->adapter, ready[i].data.u32, (short)ready[i].events);
-            }
+            rlk_adapter_ready(&adapter->adapter, ready[i].data.fd, (short)ready[i].events);
         }
     }
     rlk_adapter_turn(&adapter->adapter);

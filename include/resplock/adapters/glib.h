@@ -69,7 +69,7 @@ static inline gboolean rlki_glib_dispatch(GSource *source, GSourceFunc callback,
     (void)data;
     for (i = 0; glib != NULL && i < RLK_MAX_FDS; i++) {
         if (glib->tags[i] != NULL) {
-            rlk_adapter_ready(&glib->adapter, i,
+            rlk_adapter_ready(&glib->adapter, glib->adapter.polled[i].fd,
                               (short)g_source_query_unix_fd(source, glib->tags[i]));
         }
     }

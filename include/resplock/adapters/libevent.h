@@ -25,30 +25,21 @@
 extern "C" {
 #endif
 
-typedef struct rlk_libevent_poller {
-    struct event event;
-    struct rlk_libevent *libevent;
-    unsigned char slot;
-    bool added;
-} rlk_libevent_poller;
-
 /* Must not be moved while started. Fields are private. */
 typedef struct rlk_libevent {
     rlk_adapter adapter; /* first */
     struct event_base *base;
     struct event timer;
-    rlk_libevent_poller pollers[RLK_MAX_FDS];
+    struct event pollers[RLK_MAX_FDS];
 } rlk_libevent;
 
 static inline void rlki_libevent_ready(evutil_socket_t fd, short events, void *context)
 {
-    rlk_libevent_poller *poller = (rlk_libevent_poller *)context;
-    rlk_adapter *adapter = &poller->libevent->adapter;
+    rlk_adapter *adapter = (rlk_adapter *)context;
 
-    (void)fd;
     /* errors and hang-ups are both */
     rlk_adapter_ready(
-        adapter, poller->slot,
+        adapter, fd,
         (short)(((events & EV_READ) != 0 ? POLLIN : 0) | ((events & EV_WRITE) != 0 ? POLLOUT : 0)));
     rlk_adapter_turn(adapter);
 }
@@ -56,23 +47,16 @@ static inline void rlki_libevent_ready(evutil_socket_t fd, short events, void *c
 static inline bool rlki_libevent_poll(rlk_adapter *adapter, unsigned slot, int fd, short events)
 {
     rlk_libevent *libevent = (rlk_libevent *)(void *)adapter; /* its first member */
-    rlk_libevent_poller *poller = &libevent->pollers[slot];
+    struct event *poller = &libevent->pollers[slot];
     short wanted = (short)(EV_PERSIST | ((events & POLLIN) != 0 ? EV_READ : 0) |
                            ((events & POLLOUT) != 0 ? EV_WRITE : 0));
 
-    if (poller->added) {
-        (void)event_del(&poller->event);
-        poller->added = false;
+    if (event_initialized(poller) != 0) {
+        (void)event_del(poller);
     }
-    if (events == 0) {
-        return true;
-    }
-    poller->libevent = libevent;
-    poller->slot = (unsigned char)slot;
-    poller->added = event_assign(&poller->event, libevent->base, fd, wanted, rlki_libevent_ready,
-                                 poller) == 0 &&
-                    event_add(&poller->event, NULL) == 0;
-    return poller->added;
+    return events == 0 ||
+           (event_assign(poller, libevent->base, fd, wanted, rlki_libevent_ready, adapter) == 0 &&
+            event_add(poller, NULL) == 0);
 }
 
 static inline void rlki_libevent_fired(evutil_socket_t fd, short events, void *context)

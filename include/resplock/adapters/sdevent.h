@@ -23,18 +23,12 @@ extern "C" {
 
 #define RLKI_SDEVENT_CLOCK 7 /* CLOCK_BOOTTIME, which -std=c99 hides */
 
-typedef struct rlk_sdevent_poller {
-    sd_event_source *source; /* NULL: not polled */
-    struct rlk_sdevent *sdevent;
-    unsigned char slot;
-} rlk_sdevent_poller;
-
 /* Must not be moved while started. Fields are private. */
 typedef struct rlk_sdevent {
     rlk_adapter adapter; /* first */
     sd_event *event;
     sd_event_source *timer;
-    rlk_sdevent_poller pollers[RLK_MAX_FDS];
+    sd_event_source *pollers[RLK_MAX_FDS]; /* NULL: not polled */
 } rlk_sdevent;
 
 /* Off before it goes: who else has a reference must not keep it polled. */
@@ -49,12 +43,10 @@ static inline void rlki_sdevent_drop(sd_event_source **source)
 static inline int rlki_sdevent_ready(sd_event_source *source, int fd, uint32_t events,
                                      void *context)
 {
-    rlk_sdevent_poller *poller = (rlk_sdevent_poller *)context;
-    rlk_adapter *adapter = &poller->sdevent->adapter;
+    rlk_adapter *adapter = (rlk_adapter *)context;
 
     (void)source;
-    (void)fd;
-    rlk_adapter_ready(adapter, poller->slot, (short)events);
+    rlk_adapter_ready(adapter, fd, (short)events);
     rlk_adapter_turn(adapter);
     return 0;
 }
@@ -62,20 +54,17 @@ static inline int rlki_sdevent_ready(sd_event_source *source, int fd, uint32_t e
 static inline bool rlki_sdevent_poll(rlk_adapter *adapter, unsigned slot, int fd, short events)
 {
     rlk_sdevent *sdevent = (rlk_sdevent *)(void *)adapter; /* its first member */
-    rlk_sdevent_poller *poller = &sdevent->pollers[slot];
+    sd_event_source **poller = &sdevent->pollers[slot];
     uint32_t wanted = (uint32_t)events; /* epoll has the bits of poll */
 
     if (events == 0) {
-        rlki_sdevent_drop(&poller->source);
+        rlki_sdevent_drop(poller);
         return true;
     }
-    if (poller->source != NULL) {
-        return sd_event_source_set_io_events(poller->source, wanted) >= 0;
+    if (*poller != NULL) {
+        return sd_event_source_set_io_events(*poller, wanted) >= 0;
     }
-    poller->sdevent = sdevent;
-    poller->slot = (unsigned char)slot;
-    return sd_event_add_io(sdevent->event, &poller->source, fd, wanted, rlki_sdevent_ready,
-                           poller) >= 0;
+    return sd_event_add_io(sdevent->event, poller, fd, wanted, rlki_sdevent_ready, adapter) >= 0;
 }
 
 static inline int rlki_sdevent_fired(sd_event_source *source, uint64_t usec, void *context)

@@ -71,12 +71,13 @@ static inline void rlki_uv_ready(uv_poll_t *handle, int status, int events)
 {
     rlk_uv_poller *poller = (rlk_uv_poller *)(void *)handle;
     rlk_adapter *adapter = &poller->uv->adapter;
+    struct pollfd *polled = &adapter->polled[poller->slot];
 
     if (status < 0) { /* POLLERR: libuv has stopped polling it */
-        adapter->polled[poller->slot].events = 0;
-        rlk_adapter_ready(adapter, poller->slot, POLLERR);
+        polled->events = 0;
+        rlk_adapter_ready(adapter, polled->fd, POLLERR);
     } else {
-        rlk_adapter_ready(adapter, poller->slot,
+        rlk_adapter_ready(adapter, polled->fd,
                           (short)(((events & UV_READABLE) != 0 ? POLLIN : 0) |
                                   ((events & UV_WRITABLE) != 0 ? POLLOUT : 0)));
     }
