@@ -50,8 +50,8 @@ typedef struct rlk_cares_config {
      * the clients. ARES_OPT_SOCK_STATE_CB is used here. */
     const struct ares_options *options;
     int optmask;
-    /* Called for each new channel: ares_set_servers_csv and the like. Returns ARES_SUCCESS, or why
-     * the lookup fails. NULL: none. */
+    /* Called for each new channel: ares_set_servers_ports_csv and the like. Returns ARES_SUCCESS,
+     * or why the lookup fails. NULL: none. */
     int (*configure)(void *context, ares_channel channel);
     void *context;
 } rlk_cares_config;
