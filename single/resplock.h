@@ -2953,8 +2953,9 @@ extern "C" {
 #define RLK_MAX_FDS RLK_MAX_NODES
 
 /*
- * Overrides and settings. 0 or NULL in a field means what the URL has, or the default. Texts are
- * not copied and outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
+ * Overrides and settings. 0 or NULL in a field means what the URL has, or the default, which net.h
+ * and lock.h have under the field's name: RLK_CONNECT_TIMEOUT_MS, 5 s. Texts are not copied and
+ * outlive the client, unchanged: see RLK_E_DANGLING at rlk_posix_open.
  */
 typedef struct rlk_posix_options {
     const char *user; /* as they are, not percent-encoded; either replaces both of the URL */
@@ -2969,14 +2970,14 @@ typedef struct rlk_posix_options {
      * closed before the client. With it, a URL of redis:// or valkey:// is refused; unix:// stays
      * plain. */
     const rlk_tls *tls;
-    int64_t connect_timeout_ms;
-    int64_t response_timeout_ms;
-    int64_t backoff_min_ms;
-    int64_t backoff_max_ms;
-    int64_t operation_timeout_ms;
-    int64_t settle_timeout_ms;
-    uint32_t drift_ppm;
-    int64_t drift_ms;
+    int64_t connect_timeout_ms;   /* of one attempt: name, all addresses, TLS */
+    int64_t response_timeout_ms;  /* without any progress of a reply that is due */
+    int64_t backoff_min_ms;       /* before the first reconnect: a random time up to this, which */
+    int64_t backoff_max_ms;       /* doubles up to this */
+    int64_t operation_timeout_ms; /* of all operations but an acquire; and of RLK_TRY */
+    int64_t settle_timeout_ms;    /* after the deadline, until the outcome is settled */
+    uint32_t drift_ppm;           /* a lease ends earlier by this part of it, per million, */
+    int64_t drift_ms;             /* and by this: for the drift of clocks */
     bool resp2_only;
     bool no_tracking; /* no CLIENT TRACKING: waiters retry after pauses */
     bool interrupts;  /* for rlk_posix_interrupt; costs a pipe, and a poll in each blocking call */
@@ -3094,24 +3095,32 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * rlk_posix_service alone: examples/loop.c.
  *
  * Rules for an adapter of your own (resplock/adapter.h has what is the same in all):
- * 1. A turn is rlk_posix_service, then events (rlk_client_next_event), then rlk_posix_prepare.
- * After it, each slot (rlk_posix_fd) is compared with what the loop polls. A poller belongs to a
- * slot AND a descriptor. Each attempt to connect has a descriptor of its own, often of the same
- *    number, so a number that is the same says nothing.
- * 2. In `closing` the poller goes at once. A loop that polls a closed descriptor polls the next
- * file of that number, or, where a forked child has a copy, reports it forever.
- * 3. An error or a hang-up of a descriptor is passed on, as POLLERR or POLLHUP: a connect that
- * fails is one. Loops that report it apart, and stop polling, are passed POLLERR, and poll anew.
- * 4. One timer has timeout_ms of the last rlk_posix_prepare, counted from that call and not from a
- *    time that the loop has cached. It is set also where there is no descriptor: pauses between
+ *
+ * 1. Take a turn so: rlk_posix_service, then events (rlk_client_next_event), then
+ *    rlk_posix_prepare. Then compare each slot (rlk_posix_fd) with what the loop polls. A poller
+ *    belongs to a slot AND a descriptor. Each attempt to connect has a descriptor of its own, often
+ *    of the same number, so a number that is the same says nothing.
+ *
+ * 2. In `closing` remove the poller at once. A loop that polls a closed descriptor polls the next
+ *    file of that number, or, where a forked child has a copy, reports it forever.
+ *
+ * 3. Pass on an error or a hang-up of a descriptor, as POLLERR or POLLHUP: a connect that fails is
+ *    one. If the loop reports it apart, and stops polling, pass on POLLERR, and poll anew.
+ *
+ * 4. Set one timer to timeout_ms of the last rlk_posix_prepare. Count from that call, and not from
+ *    a time that the loop has cached. Set it also where there is no descriptor: pauses between
  *    attempts to connect, time-outs and leases end by it.
- * 5. `changed` has the loop take a turn soon, and does nothing else. So nobody has to compare
+ *
+ * 5. In `changed` have the loop take a turn soon, and do nothing else. So nobody has to compare
  *    descriptors after a call of the library, and events come from the loop's own turn.
- * 6. Who handles an event may call all of this library, and may free client, lock and adapter. So
- *    the adapter touches nothing of them after it, unless it knows that they are there.
- * 7. A forked child calls rlk_posix_close and nothing else. That notifies by `closed` alone: an
- * epoll instance is shared with the parent, whose polls go on.
- * 8. A name that is being resolved is polled in the slot of its node, like a stream, and no slot is
+ *
+ * 6. The handler of an event may call all of this library, and may free client, lock and adapter.
+ *    Touch nothing of them after it, unless you know that they are there.
+ *
+ * 7. In a forked child call rlk_posix_close and nothing else. That notifies by `closed` alone: an
+ *    epoll instance is shared with the parent, whose polls go on.
+ *
+ * 8. A name that is being resolved is polled in the slot of its node, like a stream: no slot is
  *    added. Without a resolver names fail in a loop, so that DNS never blocks it.
  */
 
@@ -4174,15 +4183,18 @@ static const result_row result_rows[] = {
     {RLK_TIMED_OUT, "TIMED_OUT",
      "somebody else had it until the deadline; rlk_query says who has it and for how long"},
     {RLK_NOT_OWNER, "NOT_OWNER",
-     "the server does not have our token under this key: it expired, was deleted or overwritten"},
+     "the server does not have this lock's token under the key: it expired, was deleted or "
+     "overwritten"},
     {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held (a query: nobody has it)"},
     {RLK_LOST, "LOST",
      "the lease is over: it ran out, or the key was deleted or overwritten; stop using what it "
      "protects"},
     {RLK_GONE, "GONE",
-     "the key is not ours now; a try whose reply was lost may have deleted it, or it expired"},
+     "the key is not this lock's now; a try whose reply was lost may have deleted it, or it "
+     "expired"},
     {RLK_UNKNOWN, "UNKNOWN",
-     "not answered in time, so the outcome is open: the key may hold our token until its TTL is "
+     "not answered in time, so the outcome is open: the key may hold this lock's token until its "
+     "TTL is "
      "over"},
     {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
@@ -4255,7 +4267,8 @@ static const result_row result_rows[] = {
      "the URL is not encrypted, but options.tls is set: write rediss:// or valkeys://"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
-    {RLK_E_RESOLVE, "E_RESOLVE", "the host name can't be resolved"},
+    {RLK_E_RESOLVE, "E_RESOLVE",
+     "the host name can't be resolved: is it spelt right, and does DNS know it?"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
      "no connection within the connect time: is a firewall between?"},
@@ -4281,7 +4294,7 @@ static const result_row result_rows[] = {
     {RLK_E_SCRIPT_BUSY, "E_SCRIPT_BUSY",
      "the server is busy with somebody's script; SCRIPT KILL ends that"},
     {RLK_E_NOSCRIPT, "E_NOSCRIPT",
-     "the server forgot our script right after loading it; is a proxy between?"},
+     "the server forgot the script right after loading it; is a proxy between?"},
     {RLK_E_MOVED, "E_MOVED",
      "this is a node of a Redis Cluster, and the key lives on another: connect to a server without "
      "Cluster"},

@@ -18,15 +18,18 @@ static const result_row result_rows[] = {
     {RLK_TIMED_OUT, "TIMED_OUT",
      "somebody else had it until the deadline; rlk_query says who has it and for how long"},
     {RLK_NOT_OWNER, "NOT_OWNER",
-     "the server does not have our token under this key: it expired, was deleted or overwritten"},
+     "the server does not have this lock's token under the key: it expired, was deleted or "
+     "overwritten"},
     {RLK_NOT_HELD, "NOT_HELD", "nothing to do: the lock is not held (a query: nobody has it)"},
     {RLK_LOST, "LOST",
      "the lease is over: it ran out, or the key was deleted or overwritten; stop using what it "
      "protects"},
     {RLK_GONE, "GONE",
-     "the key is not ours now; a try whose reply was lost may have deleted it, or it expired"},
+     "the key is not this lock's now; a try whose reply was lost may have deleted it, or it "
+     "expired"},
     {RLK_UNKNOWN, "UNKNOWN",
-     "not answered in time, so the outcome is open: the key may hold our token until its TTL is "
+     "not answered in time, so the outcome is open: the key may hold this lock's token until its "
+     "TTL is "
      "over"},
     {RLK_CANCELLED, "CANCELLED", "ended by rlk_cancel"},
     {RLK_E_ARGUMENT, "E_ARGUMENT", "an argument is NULL or out of its range"},
@@ -99,7 +102,8 @@ static const result_row result_rows[] = {
      "the URL is not encrypted, but options.tls is set: write rediss:// or valkeys://"},
     {RLK_E_NOT_CONNECTED, "E_NOT_CONNECTED",
      "not connected yet: is it the right port, and does the server answer?"},
-    {RLK_E_RESOLVE, "E_RESOLVE", "the host name can't be resolved"},
+    {RLK_E_RESOLVE, "E_RESOLVE",
+     "the host name can't be resolved: is it spelt right, and does DNS know it?"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
      "no connection within the connect time: is a firewall between?"},
@@ -125,7 +129,7 @@ static const result_row result_rows[] = {
     {RLK_E_SCRIPT_BUSY, "E_SCRIPT_BUSY",
      "the server is busy with somebody's script; SCRIPT KILL ends that"},
     {RLK_E_NOSCRIPT, "E_NOSCRIPT",
-     "the server forgot our script right after loading it; is a proxy between?"},
+     "the server forgot the script right after loading it; is a proxy between?"},
     {RLK_E_MOVED, "E_MOVED",
      "this is a node of a Redis Cluster, and the key lives on another: connect to a server without "
      "Cluster"},

@@ -116,7 +116,7 @@ static void test_wrong_input_name_not_found(void **state)
     name_book_init(&book, 0);
     options.resolver = &book.resolver;
     open_at("redis://lock.example:7000", &options);
-    assert_attempt_fails(RLK_E_RESOLVE, "the host name can't be resolved",
+    assert_attempt_fails(RLK_E_RESOLVE, "the host name can't be resolved: is it spelt right",
                          "lock.example:7000; it has no address)");
     assert_int_equal(book.asked, 2); /* anew at each attempt */
     close_all();
