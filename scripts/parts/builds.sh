@@ -3,12 +3,17 @@
 #
 # Parts of scripts/test: the library built in several ways, and its tests run by ctest.
 
+# The optimisation of a build: as a user has it, and with -O1 where sanitizers make it long. -g1 is
+# what a backtrace needs; it takes less to compile and link than -g.
+optimisation=-O2
+
 # configure NAME CMAKE-ARGUMENTS...: all optional parts, where the arguments say nothing else
 configure() {
-    local name=$1 generator=()
+    local name=$1 generator=() flags="$optimisation -g1 -DNDEBUG"
     shift
     [ -e "$build/$name/CMakeCache.txt" ] || ! command -v ninja >/dev/null || generator=(-G Ninja)
     cmake -S . -B "$build/$name" "${generator[@]}" -DRESPLOCK_WERROR=ON \
+        "-DCMAKE_C_FLAGS_RELWITHDEBINFO=$flags" "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=$flags" \
         -DRESPLOCK_OPTIONAL=ON "$@"
 }
 
@@ -133,12 +138,14 @@ part_switches() {
 asan_build=(-DCMAKE_C_COMPILER=gcc "-DRESPLOCK_SANITIZE=address;undefined" -DRESPLOCK_CHECKS=OFF)
 
 part_asan() {
+    local optimisation=-O1
     title "address and undefined behaviour sanitizers"
     ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
         UBSAN_OPTIONS=print_stacktrace=1 build_and_test asan "${asan_build[@]}" --
 }
 
 part_tsan() {
+    local optimisation=-O1
     title "thread sanitizer"
     build_and_test tsan -DCMAKE_C_COMPILER=gcc -DRESPLOCK_SANITIZE=thread -DRESPLOCK_CHECKS=OFF \
         -DRESPLOCK_EXAMPLES=OFF -- -L 'unit|threads' -LE interposing

@@ -26,7 +26,7 @@ part_sim() {
     local before=$failed profile twentieth=$((histories / 20 + 2)) all_met=() seed
     title "simulator, $histories histories"
     check "gcc: build" build_targets gcc "sim unit_tests" "${gcc_build[@]}"
-    check "asan: build" build_targets asan sim "${asan_build[@]}"
+    optimisation=-O1 check "asan: build" build_targets asan sim "${asan_build[@]}"
     [ "$failed" -eq "$before" ] || return 0
     # The rarest state decisions come once in twenty histories.
     [ "$histories" -lt 1000 ] || all_met+=(--all-met)
