@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 extern rlk_posix_client redis;
-extern rlk_lock lock;                  /* of `client` */
+extern rlk_lock lock;                  /* of `redis` */
 extern volatile sig_atomic_t stopping; /* set when the program is about to end */
 
 /* Prints `why`. */
