@@ -41,7 +41,8 @@ typedef struct rlk_openssl {
  * Reads the certificates. `config` may be NULL: the system's store, and no client's certificate.
  * The system's store is OpenSSL's, or what the environment variables SSL_CERT_FILE and SSL_CERT_DIR
  * name; it is not checked here. A ca_dir has a link for each certificate, which `openssl rehash`
- * makes. No encrypted key is asked for on the terminal.
+ * makes. A CA that another one has signed is trusted only if that one is, too, up to the root; with
+ * Mbed TLS it is trusted alone. No encrypted key is asked for on the terminal.
  *
  * RLK_OK; RLK_E_ARGUMENT: a key without certificate; RLK_E_TLS: a file can't be read, or holds no
  * certificate or no key, or they are no pair. After an error rlk_openssl_error has the words, and
