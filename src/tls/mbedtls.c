@@ -62,10 +62,11 @@
 
 /* ---- Texts -------------------------------------------------------------------------------- */
 
-#define MBED_NAME_MAX  256  /* a host name has 253 bytes at most (RFC 1035) */
-#define MBED_FLIGHT    4096 /* a client's messages between two of the server's; more leave earlier */
-#define MBED_AHEAD     512  /* a record of a reply, or some of them, by one system call */
-#define MBED_NAMES_MAX 48   /* bytes of a certificate's names that a text shows */
+#define MBED_NAME_MAX    256 /* a host name has 253 bytes at most (RFC 1035) */
+#define MBED_FLIGHT      4096 /* a client's messages between two of the server's; more leave earlier */
+#define MBED_AHEAD       512  /* a record of a reply, or some of them, by one system call */
+#define MBED_VERIFY_ROOM 4096 /* for a signature */
+#define MBED_NAMES_MAX   48   /* bytes of a certificate's names that a text shows */
 
 /* The memory of one node. */
 typedef struct mbed_session {
@@ -351,6 +352,16 @@ static bool mbed_is_for_servers(const mbedtls_x509_crt *cert)
     return false;
 }
 
+/* Where memory runs out while Mbed TLS verifies a signature, it finds that nobody trusted has made
+ * it. Returns false if there is less than that takes. */
+static bool mbed_has_memory(void)
+{
+    void *room = mbedtls_calloc(1, MBED_VERIFY_ROOM);
+
+    mbedtls_free(room);
+    return room != NULL;
+}
+
 /* Returns true if the server's certificate is for the host; else it keeps whom it is for. */
 static bool mbed_is_for_host(mbed_session *session, const mbedtls_x509_crt *cert)
 {
@@ -388,6 +399,8 @@ static int mbed_verify(void *context, mbedtls_x509_crt *cert, int depth, uint32_
         *flags = 0;
         return 0;
     }
+    if ((*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 && !mbed_has_memory())
+        return MBEDTLS_ERR_X509_ALLOC_FAILED;
     if (!mbed_is_for_servers(cert))
         *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
     if (depth > 0 && mbed_extension(cert, 30).p != NULL) /* nameConstraints */
