@@ -16305,6 +16305,13 @@ static void text_still_waits(text_out *out, const rlk_lock *lock)
         text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
 }
 
+/* A lease was lost, and the next acquire has just begun: the words are of the loss. */
+static bool text_has_just_lost(const rlk_lock *lock)
+{
+    return (lock->options & RLKI_OPTION_FELL) != 0 &&
+           lock->as.wait.began_ms == lock->client->clock_ms;
+}
+
 const char *rlk_lock_error(rlk_lock *lock)
 {
     rlk_client *client;
@@ -16317,7 +16324,7 @@ const char *rlk_lock_error(rlk_lock *lock)
         return rlk_result_text(RLK_E_CLOSED);
     client = lock->client;
     out = text_start(client);
-    if (rlki_acquire_is_trying(lock)) {
+    if (rlki_acquire_is_trying(lock) && !text_has_just_lost(lock)) {
         text_still_waits(&out, lock);
         return client->text;
     }
