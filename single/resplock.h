@@ -11134,6 +11134,7 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
  *
  * In a turn the lock is acquired again at once: a hand-off costs several round trips, and so a
  * turn lasts some of them. After it an acquire begins with a pause, in which others have the lock.
+ * The pause counts from the release, so who comes later than that does not wait.
  * Then it waits like them. Where several wait, it hurries only when most of its last waiting time
  * has passed: those that wait for longer are faster, and who has to be fast are few. That several
  * wait shows when an attempt that a notification caused comes too late. Who waits alone hurries.
@@ -11149,7 +11150,7 @@ RLKI_API void rlki_turn_crowd(rlk_lock *lock);
 #define TURN_ATTEMPTS    16 /* ... this number of times what an attempt takes */
 #define TURN_PAUSE_MIN   4  /* of the pause, and of a waiter that need not hurry, and */
 #define TURN_PAUSE_MAX   16
-#define TURN_REACTION    3    /* number of times what an attempt takes: others' way to the lock */
+#define TURN_REACTION    4    /* attempts: one for the release, and others' way to the lock */
 #define TURN_WAIT_MAX    1500 /* of the waiting time that counts */
 #define TURN_ATTEMPT_MAX 1000 /* ... and of an attempt's */
 #define TURN_ALONE       8
@@ -11225,45 +11226,63 @@ void rlki_turn_acquired(rlk_lock *lock)
         turn->waited_ms = 0;
 }
 
-void rlki_turn_released(rlk_lock *lock)
+/* How long a turn lasts. */
+static uint32_t turn_length_ms(const rlk_turn *turn)
+{
+    return TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
+}
+
+/* Returns how long ago the turn, contended or not, ended; < 0: it has not. */
+static int32_t turn_over_ms(const rlk_lock *lock)
+{
+    const rlk_turn *turn = turn_of(lock);
+
+    return (int32_t)((uint32_t)lock->client->clock_ms - turn->began_ms - turn_length_ms(turn));
+}
+
+/* Returns true if nobody else was seen for so long that others may well be too slow to be. */
+static bool turn_is_suspect(const rlk_lock *lock)
 {
     rlk_turn *turn = turn_of(lock);
-    uint32_t began_ms;
 
     if (turn->waited_ms > 0 || lock->client->clock_ms - lock->as.hold.since_ms < TURN_LEASE)
-        return; /* contended, or another key is */
+        return false; /* another key is contended, or the lease was short */
     if (turn->key_hash != lock->key_hash >> 16) {
         turn->key_hash = (uint16_t)(lock->key_hash >> 16);
         turn->began_ms = (uint32_t)lock->as.hold.since_ms;
     }
-    began_ms = turn->began_ms;
-    if ((uint32_t)lock->client->clock_ms - began_ms < TURN_LONE)
-        return;
-    rlki_turn_contend(lock);
-    turn->began_ms = began_ms;
-    turn->alone = TURN_ALONE - 1;
+    return (uint32_t)lock->client->clock_ms - turn->began_ms >= TURN_LONE;
 }
 
-/* The turn, contended or not, has lasted for its time. */
-static bool turn_is_over(const rlk_lock *lock)
+void rlki_turn_released(rlk_lock *lock)
 {
-    const rlk_turn *turn = turn_of(lock);
+    rlk_turn *turn = turn_of(lock);
 
-    return (uint32_t)lock->client->clock_ms - turn->began_ms >=
-           TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
+    if (!rlki_turn_contended(lock)) {
+        if (!turn_is_suspect(lock))
+            return;
+        rlki_turn_contend(lock);
+        turn->alone = TURN_ALONE - 1;
+    } else if (turn_over_ms(lock) < 0) {
+        return;
+    }
+    turn->began_ms = (uint32_t)lock->client->clock_ms - turn_length_ms(turn); /* over by now */
 }
 
 uint32_t rlki_turn_pause(rlk_lock *lock)
 {
-    const rlk_turn *turn = turn_of(lock);
+    int32_t over_ms = turn_over_ms(lock);
     int32_t left_ms = rlki_left(lock, lock->deadline_ms) / 2;
-    uint32_t pause_ms;
+    int32_t pause_ms;
 
-    if (!rlki_turn_contended(lock) || !turn_is_over(lock))
+    if (!rlki_turn_contended(lock) || over_ms < 0)
         return 0;
-    pause_ms = rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
-               TURN_REACTION * turn_attempt_ms(turn);
-    return (int32_t)pause_ms < left_ms ? pause_ms : (uint32_t)left_ms;
+    pause_ms = (int32_t)(rlki_client_jitter(lock->client, TURN_PAUSE_MIN, TURN_PAUSE_MAX) +
+                         TURN_REACTION * turn_attempt_ms(turn_of(lock)));
+    if (pause_ms <= over_ms)
+        return 0; /* others have had their time */
+    pause_ms -= over_ms;
+    return (uint32_t)(pause_ms < left_ms ? pause_ms : left_ms);
 }
 
 uint32_t rlki_turn_patience(rlk_lock *lock)

@@ -125,6 +125,37 @@ static void test_fault_121_long_leases_leave_a_gap(void **state)
     }
 }
 
+/* Who leaves the lock alone between two leases leaves a gap that is long enough: no pause then. */
+static void test_fault_121_a_gap_between_leases_is_the_pause(void **state)
+{
+    unsigned n;
+
+    (void)state;
+    for (n = 1; n <= 5; n += 2) {
+        rlk_lock lock;
+        unsigned i;
+
+        start(n);
+        harness_lock(&h, &lock, 30000);
+        for (i = 0; i < 10; i++) { /* alone, with long leases */
+            assert_int_equal(acquire_ms(&lock), 0);
+            harness_advance(&h, 10 * LEASE_MS);
+            release(&lock);
+            harness_advance(&h, PAUSE_MAX);
+        }
+        acquire_behind_another(&lock);
+        for (i = 0; i < 2 * ALONE; i++) { /* others were seen */
+            harness_advance(&h, TURN_MS);
+            release(&lock);
+            harness_advance(&h, PAUSE_MAX);
+            assert_int_equal(acquire_ms(&lock), 0);
+        }
+        harness_advance(&h, TURN_MS);
+        release(&lock);
+        assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
+    }
+}
+
 /* A client that comes in that gap is seen: then it is a turn like any other. */
 static void test_fault_121_others_are_seen_in_the_gap(void **state)
 {
@@ -322,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fault_121_who_is_alone_never_pauses),
         cmocka_unit_test(test_fault_121_long_leases_leave_a_gap),
+        cmocka_unit_test(test_fault_121_a_gap_between_leases_is_the_pause),
         cmocka_unit_test(test_fault_121_others_are_seen_in_the_gap),
         cmocka_unit_test(test_fault_121_a_turn_is_followed_by_a_pause),
 #ifndef RLK_RESP2_ONLY
