@@ -353,7 +353,7 @@ static bool mbed_is_for_servers(const mbedtls_x509_crt *cert)
 }
 
 /* Where memory runs out while Mbed TLS verifies a signature, it finds that nobody trusted has made
- * it. Returns false if there is less than that takes. */
+ * it, and has other wrong reasons elsewhere. Returns false if there is less than that takes. */
 static bool mbed_has_memory(void)
 {
     void *room = mbedtls_calloc(1, MBED_VERIFY_ROOM);
@@ -576,7 +576,9 @@ static rlk_tls_status mbed_refusal(mbed_session *session, int result)
     mbed_words(words, sizeof words, result);
     mbed_text(session->error, sizeof session->error, "%s: %s",
               mbed_is_unreadable(result) ? mbed_whose(0) : "TLS", words);
-    return result == MBED_BAD_CERTIFICATE || result == MBED_NO_COMMON || mbed_is_unreadable(result)
+    return (result == MBED_BAD_CERTIFICATE || result == MBED_NO_COMMON ||
+            mbed_is_unreadable(result)) &&
+                   mbed_has_memory()
                ? RLK_TLS_REFUSED
                : RLK_TLS_FAILED;
 }
@@ -949,6 +951,21 @@ static rlk_result mbed_configure(rlk_mbedtls *tls)
     return RLK_OK;
 }
 
+/* Where memory runs out, Mbed TLS 3.5 leaves sources of entropy that have no hash any more, and
+ * uses it the next time. */
+static int mbed_entropy(void *context, unsigned char *out, size_t len)
+{
+    mbedtls_entropy_context *entropy = (mbedtls_entropy_context *)context;
+
+#if MBEDTLS_VERSION_NUMBER >= 0x03050000
+    if (entropy->accumulator_started != 0 && entropy->accumulator.md_ctx == NULL) {
+        mbedtls_entropy_free(entropy);
+        mbedtls_entropy_init(entropy);
+    }
+#endif
+    return mbedtls_entropy_func(entropy, out, len);
+}
+
 /* ---- Public -------------------------------------------------------------------------------- */
 
 rlk_result rlk_mbedtls_init(rlk_mbedtls *tls, const rlk_tls_config *config)
@@ -978,7 +995,7 @@ rlk_result rlk_mbedtls_init(rlk_mbedtls *tls, const rlk_tls_config *config)
     mbedtls_x509_crt_init(&tls->cert);
     mbedtls_pk_init(&tls->key);
     mbedtls_ssl_config_init(&tls->config);
-    error = mbedtls_ctr_drbg_seed(&tls->random, mbedtls_entropy_func, &tls->entropy,
+    error = mbedtls_ctr_drbg_seed(&tls->random, mbed_entropy, &tls->entropy,
                                   (const unsigned char *)personal, sizeof personal - 1);
 #ifndef RLK_NO_POSIX
     /* each number with new entropy: else a child of fork has the keys of its parent */
