@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
-# Parts of scripts/test: checks that are tests of the build by gcc (tests/checks.cmake).
+# Parts of scripts/test: checks that are tests of ctest (tests/checks.cmake), and the benchmarks.
 
-# checked TITLE CTEST-ARGUMENTS...
+# checked PART CTEST-ARGUMENTS...: by scripts that need no build of the library; so none is made
 checked() {
     local what=$1 before=$failed
     shift
     title "$what"
-    check "$what: build" build_all gcc "${gcc_build[@]}" -DRESPLOCK_CHECKS=ALL -DRESPLOCK_BENCH=ON
-    [ "$failed" -ne "$before" ] || run_tests gcc "$what" "$jobs" "$@"
+    check "$what: configured" configure "$what" -DCMAKE_C_COMPILER=gcc -DRESPLOCK_CHECKS=ALL
+    [ "$failed" -ne "$before" ] || run_tests "$what" "$what" "$jobs" "$@"
 }
 
 part_checks() {
@@ -25,5 +25,8 @@ part_packaging() {
 }
 
 part_bench() {
-    checked bench -L bench
+    local before=$failed
+    title "bench"
+    check "bench: build" build_all gcc "${gcc_build[@]}" -DRESPLOCK_BENCH=ON
+    [ "$failed" -ne "$before" ] || run_tests gcc bench "$jobs" -L bench
 }

@@ -120,6 +120,23 @@ static void use_tcp(void)
     life.urls[0] = name_url;
 }
 
+/*
+ * Each call fails with each errno. Where that takes long, as below valgrind, it fails with one of
+ * them: of three, the first, fourth, seventh call with the first one.
+ */
+static unsigned error_step(const row *it)
+{
+    unsigned errors = 0;
+
+    if (support_time_factor() < 10) {
+        return 1;
+    }
+    while (it->errors[errors] != END) {
+        errors++;
+    }
+    return errors;
+}
+
 /* Each call of each kind fails once. `standing` is there all the time. */
 static void fail_once_each(const row *rows, size_t len, const exhaust_fault *standing)
 {
@@ -128,8 +145,10 @@ static void fail_once_each(const row *rows, size_t len, const exhaust_fault *sta
     unsigned at;
 
     for (i = 0; i < len; i++) {
+        unsigned step = error_step(&rows[i]);
+
         for (k = 0; rows[i].errors[k] != END; k++) {
-            for (at = 0;; at++) {
+            for (at = step > 1 ? (unsigned)k : 0;; at += step) {
                 exhaust_reset();
                 if (standing != NULL) {
                     kernel.faults[1] = *standing;
@@ -158,8 +177,10 @@ static void fail_from_each(const row *rows, size_t len, const exhaust_fault *sta
     unsigned at;
 
     for (i = 0; i < len; i++) {
+        unsigned step = error_step(&rows[i]);
+
         for (k = 0; rows[i].errors[k] != END; k++) {
-            for (at = 0;; at++) {
+            for (at = step > 1 ? (unsigned)k : 0;; at += step) {
                 exhaust_reset();
                 kernel.hurries = true;
                 life.options.env.now_ms = exhaust_now_ms;
