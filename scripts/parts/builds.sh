@@ -135,7 +135,9 @@ part_switches() {
 
 # ---- Sanitizers and valgrind ----
 
-asan_build=(-DCMAKE_C_COMPILER=gcc "-DRESPLOCK_SANITIZE=address;undefined" -DRESPLOCK_CHECKS=OFF)
+# What the compiler warns of in code that sanitizers add to is no finding: the other builds have it.
+asan_build=(-DCMAKE_C_COMPILER=gcc "-DRESPLOCK_SANITIZE=address;undefined" -DRESPLOCK_WERROR=OFF
+    -DRESPLOCK_CHECKS=OFF)
 
 part_asan() {
     local optimisation=-O1
@@ -147,8 +149,8 @@ part_asan() {
 part_tsan() {
     local optimisation=-O1
     title "thread sanitizer"
-    build_and_test tsan -DCMAKE_C_COMPILER=gcc -DRESPLOCK_SANITIZE=thread -DRESPLOCK_CHECKS=OFF \
-        -DRESPLOCK_EXAMPLES=OFF -- -L 'unit|threads' -LE interposing
+    build_and_test tsan -DCMAKE_C_COMPILER=gcc -DRESPLOCK_SANITIZE=thread -DRESPLOCK_WERROR=OFF \
+        -DRESPLOCK_CHECKS=OFF -DRESPLOCK_EXAMPLES=OFF -- -L 'unit|threads' -LE interposing
 }
 
 # Of the build by gcc, whose tests are run by valgrind for once.
