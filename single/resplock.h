@@ -18134,15 +18134,19 @@ static void connect_turn(rlk_socket *sock)
     }
 }
 
+#define CONNECT_NOT_RESOLVED "the host name was not resolved in time"
+
 /* Resolving has come to `result`. */
 static rlk_result connect_resolved(rlk_socket *sock, rlk_result result, int64_t now_ms)
 {
     if (result == RLK_OK) {
+        connect_explain_wait(sock, "");
         connect_turn(sock);
         return connect_try(sock, now_ms);
     }
     if (result == RLK_PENDING) {
         sock->state = RLKI_SOCKET_RESOLVING;
+        connect_explain_wait(sock, CONNECT_NOT_RESOLVED);
     } else if (result == RLK_E_RESOLVE) {
         rlk_conn_explain(sock->conn, rlki_resolver_why(sock));
     }
@@ -18228,7 +18232,7 @@ const char *rlki_connect_overdue(const rlk_socket *sock)
 {
     switch (sock->state) {
     case RLKI_SOCKET_RESOLVING:
-        return "the host name was not resolved in time";
+        return CONNECT_NOT_RESOLVED;
     case RLKI_SOCKET_TLS:
         return sock->tls.backend->driver->no_answer;
     default:

@@ -324,6 +324,7 @@ static void test_resolver_in_blocking_calls_ends_in_time(void **state)
         user_open(&one, HUNG, server_port(redis), &(rlk_posix_options){.interrupts = true});
         begun = support_now_ms();
         assert_result(rlk_acquire(&one.lock, 200), RLK_E_NOT_CONNECTED);
+        assert_contains(rlk_lock_error(&one.lock), "the host name was not resolved in time");
         assert_between(support_now_ms() - begun, 200, 200 + scaled(500));
         assert_int_equal(pthread_create(&thread, NULL, interrupt, &one.posix), 0);
         begun = support_now_ms();

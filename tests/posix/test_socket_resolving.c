@@ -29,6 +29,8 @@ static void resolving_start(client *c, names *book, peer *server)
     assert_int_equal(rlk_socket_fd(&c->sock), -1);
     assert_int_equal(rlk_socket_events(&c->sock), 0);
     assert_true(rlk_socket_deadline(&c->sock) == RLK_NEVER);
+    /* for an acquire that ends before the attempt */
+    assert_string_equal(rlk_conn_text(&c->conn), "the host name was not resolved in time");
 }
 
 static void resolving_end(client *c, names *book, peer *server)
@@ -72,6 +74,8 @@ static void test_socket_resolving_answer_between_two_turns(void **state)
     names_answer(&book);
     assert_int_equal(calls.socket, 0);
     assert_int_equal(rlk_socket_deadline(&c.sock), 0);
+    client_service(&c, 0);
+    assert_string_equal(rlk_conn_text(&c.conn), ""); /* now it is the server that is waited for */
     client_ready(&c);
     client_exchange(&c, "hello");
     assert_int_equal(book.asked, 1);
