@@ -190,7 +190,7 @@ static void test_fault_07_noscript_forever(void **state)
              "-NOSCRIPT No matching script. Please use EVAL.\r\n");
     assert_result(rlk_extend(&lock, 5000), RLK_E_NOSCRIPT);
     assert_contains(rlk_lock_error(&lock),
-                    "extend \"foobar\": E_NOSCRIPT: the server forgot our script right after");
+                    "extend \"foobar\": E_NOSCRIPT: the server forgot the script right after");
     assert_contains(rlk_lock_error(&lock), "is a proxy between?");
     assert_contains(rlk_lock_error(&lock), "EVALSHA (raise); the server said: NOSCRIPT");
     assert_true(rlk_is_held(&lock));
