@@ -33,6 +33,9 @@ static const char *const keys[LOCKS] = {"acquires", "victim", "renews", "release
 #define HEAD_START_MS 2000
 #define OPERATION_MS  5000
 
+/* Between two runs: an acquire that comes sooner leaves others a gap (fault 121). */
+#define GAP_MS 1000
+
 static proxied world;
 static rlk_lock locks[LOCKS];
 static test_clock clock_of_client;
@@ -257,6 +260,7 @@ static bool run(rlk_operation operation, ending how, proxy_direction direction, 
     bool queries = false;
     int scripts;
 
+    test_clock_jump(&clock_of_client, GAP_MS);
     hold_what_is_needed(operation);
     scripts = proxy_count(middle(), "EVALSHA");
     proxy_hold_after(middle(), direction, n);
