@@ -3215,8 +3215,8 @@ extern "C" {
  * - close the client (rlk_posix_close), then free it;
  * - stop the adapter, then free it: with libuv in the hook that rlk_uv_stop calls;
  * - start the adapter again, for the same client or another.
- * After a stop or a close no other event comes, not even one that waited already. It returns: no
- * longjmp and no exception leaves it.
+ * After a stop or a close no other event comes, not even one that waited already. The hook
+ * returns: no longjmp and no exception leaves it.
  */
 typedef void (*rlk_event_hook)(void *app, const rlk_event *event);
 
@@ -3398,7 +3398,8 @@ static inline void rlk_adapter_ready(rlk_adapter *adapter, int fd, short revents
 /*
  * A turn: from the loop only, never from within a call of the application. May end with the adapter
  * stopped, or freed: touch nothing of it afterwards. Does nothing where it was stopped, and from
- * within another turn of the same adapter. In a forked child it closes the client.
+ * within another turn of the same adapter. In a forked child, and after rlk_client_close alone, it
+ * closes the client.
  */
 static inline void rlk_adapter_turn(rlk_adapter *adapter)
 {
@@ -3429,7 +3430,8 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
 }
 
 /* Has a turn come soon, as any call of the library has: for what the library does not see, such as
- * a suspend that has ended. Harmless after a stop. In a forked child it closes the client. */
+ * a suspend that has ended. Harmless after a stop. In a forked child, and after rlk_client_close
+ * alone, it closes the client. */
 static inline void rlk_adapter_update(rlk_adapter *adapter)
 {
     if (adapter->client == NULL) {
@@ -3437,7 +3439,7 @@ static inline void rlk_adapter_update(rlk_adapter *adapter)
     }
     if (rlk_posix_slots(adapter->client) > 0) {
         rlki_adapter_changed(&adapter->loop);
-    } else { /* a child: the timer may be the parent's too */
+    } else { /* a child, whose timer may be the parent's too; or closed */
         rlk_posix_close(adapter->client);
     }
 }
@@ -11218,7 +11220,7 @@ void rlki_turn_acquired(rlk_lock *lock)
     else if (!contended)
         return;
     if (contended && lock->cause == RLK_CAUSE_START)
-        return; /* in its turn */
+        return; /* in its turn, or after a pause that was over */
     waited_ms = now_ms - lock->as.wait.began_ms;
     turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms,
                (uint32_t)now_ms - lock->as.wait.attempt_ms);
@@ -11226,7 +11228,7 @@ void rlki_turn_acquired(rlk_lock *lock)
         turn->waited_ms = 0;
 }
 
-/* How long a turn lasts. */
+/* Returns how long a turn lasts. */
 static uint32_t turn_length_ms(const rlk_turn *turn)
 {
     return TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
@@ -11236,8 +11238,13 @@ static uint32_t turn_length_ms(const rlk_turn *turn)
 static int32_t turn_over_ms(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
+    uint32_t past_ms = (uint32_t)lock->client->clock_ms - turn->began_ms;
+    uint32_t length_ms = turn_length_ms(turn);
 
-    return (int32_t)((uint32_t)lock->client->clock_ms - turn->began_ms - turn_length_ms(turn));
+    if (past_ms < length_ms)
+        return -1;
+    past_ms -= length_ms;
+    return past_ms < INT32_MAX ? (int32_t)past_ms : INT32_MAX;
 }
 
 /* Returns true if nobody else was seen for so long that others may well be too slow to be. */
@@ -16324,7 +16331,7 @@ static void text_still_waits(text_out *out, const rlk_lock *lock)
         text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
 }
 
-/* A lease was lost, and the next acquire has just begun: the words are of the loss. */
+/* Returns true if the next acquire has just begun behind a loss, of which the words are. */
 static bool text_has_just_lost(const rlk_lock *lock)
 {
     return (lock->options & RLKI_OPTION_FELL) != 0 &&
@@ -17980,9 +17987,9 @@ static connect_outcome connect_secure(rlk_socket *sock)
     return CONNECT_FAILED;
 }
 
-/* Our own address. False: the server's as well. Where the server's port is one of those that the
- * system gives to clients, and nobody listens there, it can happen that the two ends meet, and then
- * the server can't have its port back. */
+/* Writes the socket's own address to `local`. False: it is the server's as well. Where the server's
+ * port is one of those that the system gives to clients, and nobody listens there, it can happen
+ * that the two ends meet, and then the server can't have its port back. */
 static bool connect_local(const rlk_socket *sock, const rlk_address *address,
                           char local[RLKI_NAME_TEXT])
 {

@@ -55,8 +55,8 @@ extern "C" {
  * - close the client (rlk_posix_close), then free it;
  * - stop the adapter, then free it: with libuv in the hook that rlk_uv_stop calls;
  * - start the adapter again, for the same client or another.
- * After a stop or a close no other event comes, not even one that waited already. It returns: no
- * longjmp and no exception leaves it.
+ * After a stop or a close no other event comes, not even one that waited already. The hook
+ * returns: no longjmp and no exception leaves it.
  */
 typedef void (*rlk_event_hook)(void *app, const rlk_event *event);
 
@@ -238,7 +238,8 @@ static inline void rlk_adapter_ready(rlk_adapter *adapter, int fd, short revents
 /*
  * A turn: from the loop only, never from within a call of the application. May end with the adapter
  * stopped, or freed: touch nothing of it afterwards. Does nothing where it was stopped, and from
- * within another turn of the same adapter. In a forked child it closes the client.
+ * within another turn of the same adapter. In a forked child, and after rlk_client_close alone, it
+ * closes the client.
  */
 static inline void rlk_adapter_turn(rlk_adapter *adapter)
 {
@@ -269,7 +270,8 @@ static inline void rlk_adapter_turn(rlk_adapter *adapter)
 }
 
 /* Has a turn come soon, as any call of the library has: for what the library does not see, such as
- * a suspend that has ended. Harmless after a stop. In a forked child it closes the client. */
+ * a suspend that has ended. Harmless after a stop. In a forked child, and after rlk_client_close
+ * alone, it closes the client. */
 static inline void rlk_adapter_update(rlk_adapter *adapter)
 {
     if (adapter->client == NULL) {
@@ -277,7 +279,7 @@ static inline void rlk_adapter_update(rlk_adapter *adapter)
     }
     if (rlk_posix_slots(adapter->client) > 0) {
         rlki_adapter_changed(&adapter->loop);
-    } else { /* a child: the timer may be the parent's too */
+    } else { /* a child, whose timer may be the parent's too; or closed */
         rlk_posix_close(adapter->client);
     }
 }

@@ -456,7 +456,7 @@ static void text_still_waits(text_out *out, const rlk_lock *lock)
         text_command_node(out, lock->client, NULL, reason.node, reason.command, reason.result);
 }
 
-/* A lease was lost, and the next acquire has just begun: the words are of the loss. */
+/* Returns true if the next acquire has just begun behind a loss, of which the words are. */
 static bool text_has_just_lost(const rlk_lock *lock)
 {
     return (lock->options & RLKI_OPTION_FELL) != 0 &&

@@ -103,7 +103,7 @@ void rlki_turn_acquired(rlk_lock *lock)
     else if (!contended)
         return;
     if (contended && lock->cause == RLK_CAUSE_START)
-        return; /* in its turn */
+        return; /* in its turn, or after a pause that was over */
     waited_ms = now_ms - lock->as.wait.began_ms;
     turn_begin(lock, waited_ms < TURN_MS ? TURN_MS : waited_ms,
                (uint32_t)now_ms - lock->as.wait.attempt_ms);
@@ -111,7 +111,7 @@ void rlki_turn_acquired(rlk_lock *lock)
         turn->waited_ms = 0;
 }
 
-/* How long a turn lasts. */
+/* Returns how long a turn lasts. */
 static uint32_t turn_length_ms(const rlk_turn *turn)
 {
     return TURN_MS + TURN_ATTEMPTS * turn_attempt_ms(turn);
@@ -121,8 +121,13 @@ static uint32_t turn_length_ms(const rlk_turn *turn)
 static int32_t turn_over_ms(const rlk_lock *lock)
 {
     const rlk_turn *turn = turn_of(lock);
+    uint32_t past_ms = (uint32_t)lock->client->clock_ms - turn->began_ms;
+    uint32_t length_ms = turn_length_ms(turn);
 
-    return (int32_t)((uint32_t)lock->client->clock_ms - turn->began_ms - turn_length_ms(turn));
+    if (past_ms < length_ms)
+        return -1;
+    past_ms -= length_ms;
+    return past_ms < INT32_MAX ? (int32_t)past_ms : INT32_MAX;
 }
 
 /* Returns true if nobody else was seen for so long that others may well be too slow to be. */

@@ -302,8 +302,8 @@ static void mbed_explain_untrusted(mbed_session *session, const mbedtls_x509_crt
     for (part = &cert->issuer; part != NULL; part = part->next)
         if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &part->oid) == 0)
             mbed_copy(issuer, sizeof issuer, part->val.p, part->val.len);
-    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA: CN=%s",
-              mbed_whose(depth), issuer);
+    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA%s%s",
+              mbed_whose(depth), issuer[0] != '\0' ? ": CN=" : "", issuer);
 }
 
 /* Keeps the reason in words; the leaf's replaces those of the CAs above it. */
@@ -356,10 +356,11 @@ static bool mbed_is_for_servers(const mbedtls_x509_crt *cert)
  * it, and has other wrong reasons elsewhere. Returns false if there is less than that takes. */
 static bool mbed_has_memory(void)
 {
-    void *room = mbedtls_calloc(1, MBED_VERIFY_ROOM);
+    void *volatile room = mbedtls_calloc(1, MBED_VERIFY_ROOM); /* else compilers drop both calls */
+    bool has_memory = room != NULL;
 
     mbedtls_free(room);
-    return room != NULL;
+    return has_memory;
 }
 
 /* Returns true if the server's certificate is for the host; else it keeps whom it is for. */
@@ -530,8 +531,8 @@ static bool mbed_is_tls13(const mbed_session *session)
     return strcmp(mbedtls_ssl_get_version(&session->ssl), "TLSv1.3") == 0;
 }
 
-/* Whether it is the server's certificate that Mbed TLS can't read, such as one with a critical
- * extension that it does not know. */
+/* Returns true if it is the server's certificate that Mbed TLS can't read, such as one with a
+ * critical extension that it does not know. */
 static bool mbed_is_unreadable(int error)
 {
     int kind = -error & 0xff80; /* without the error of the layer below */
@@ -942,7 +943,8 @@ static rlk_result mbed_configure(rlk_mbedtls *tls)
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
         config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
 #endif
-    /* a server that knows no RFC 5746 may take what another client sent for a part of our stream */
+    /* a server that knows no RFC 5746 may take what another client sent for a part of this stream
+     */
     mbedtls_ssl_conf_legacy_renegotiation(config, MBEDTLS_SSL_LEGACY_BREAK_HANDSHAKE);
     mbedtls_ssl_conf_rng(config, mbedtls_ctr_drbg_random, &tls->random);
     mbedtls_ssl_conf_ca_chain(config, &tls->ca, NULL);

@@ -188,7 +188,8 @@ static void openssl_explain(openssl_session *session, X509_STORE_CTX *context)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         openssl_common_name(issuer, X509_get_issuer_name(cert));
-        OPENSSL_SAY(session, "%s is by an untrusted CA: CN=%s", whose, issuer);
+        OPENSSL_SAY(session, "%s is by an untrusted CA%s%s", whose,
+                    issuer[0] != '\0' ? ": CN=" : "", issuer);
         break;
     case X509_V_ERR_INVALID_PURPOSE:
         OPENSSL_SAY(session, "%s is not for servers (its key usage)", whose);
@@ -372,7 +373,7 @@ static void openssl_end(void *context, bool notify)
     openssl_forget_errors();
 }
 
-/* Whether what is kept is by a server whose certificate has expired. */
+/* Returns true if what is kept is by a server whose certificate has expired. */
 static bool openssl_has_expired(const openssl_session *session)
 {
     const X509 *cert = session->kept != NULL ? SSL_SESSION_get0_peer(session->kept) : NULL;

@@ -156,6 +156,25 @@ static void test_fault_121_a_gap_between_leases_is_the_pause(void **state)
     }
 }
 
+/* A turn that began long ago is over, however long ago. */
+static void test_fault_121_a_month_in_one_lease(void **state)
+{
+    rlk_lock lock;
+
+    (void)state;
+    start(1);
+    harness_lock(&h, &lock, 30000);
+    acquire_behind_another(&lock);
+    h.now_ms += INT64_C(30) * 86400 * 1000;
+    assert_false(rlk_is_held(&lock));
+    assert_result(rlk_release(&lock), RLK_LOST);
+    free_it(HARNESS_KEY);
+    assert_int_equal(acquire_ms(&lock), 0);
+    harness_advance(&h, TURN_MS);
+    release(&lock);
+    assert_between(acquire_ms(&lock), PAUSE_MIN, PAUSE_MAX);
+}
+
 /* A client that comes in that gap is seen: then it is a turn like any other. */
 static void test_fault_121_others_are_seen_in_the_gap(void **state)
 {
@@ -354,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_fault_121_who_is_alone_never_pauses),
         cmocka_unit_test(test_fault_121_long_leases_leave_a_gap),
         cmocka_unit_test(test_fault_121_a_gap_between_leases_is_the_pause),
+        cmocka_unit_test(test_fault_121_a_month_in_one_lease),
         cmocka_unit_test(test_fault_121_others_are_seen_in_the_gap),
         cmocka_unit_test(test_fault_121_a_turn_is_followed_by_a_pause),
 #ifndef RLK_RESP2_ONLY

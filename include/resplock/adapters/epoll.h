@@ -191,8 +191,9 @@ static inline void rlk_epoll_update(rlk_epoll *adapter)
     rlk_adapter_update(&adapter->adapter);
 }
 
-/* Ends it, before or after the client is closed; the memory may go at once. Harmless in on_event,
- * in a forked child (it closes the client there), and a second time. */
+/* Ends it, before or after the client is closed. The memory may go when no event that epoll_wait
+ * has returned names the adapter any more. Harmless in on_event, in a forked child (it closes the
+ * client there), and a second time. */
 static inline void rlk_epoll_stop(rlk_epoll *adapter)
 {
     rlk_adapter_stop(&adapter->adapter);

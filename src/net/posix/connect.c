@@ -140,9 +140,9 @@ static connect_outcome connect_secure(rlk_socket *sock)
     return CONNECT_FAILED;
 }
 
-/* Our own address. False: the server's as well. Where the server's port is one of those that the
- * system gives to clients, and nobody listens there, it can happen that the two ends meet, and then
- * the server can't have its port back. */
+/* Writes the socket's own address to `local`. False: it is the server's as well. Where the server's
+ * port is one of those that the system gives to clients, and nobody listens there, it can happen
+ * that the two ends meet, and then the server can't have its port back. */
 static bool connect_local(const rlk_socket *sock, const rlk_address *address,
                           char local[RLKI_NAME_TEXT])
 {
