@@ -38,7 +38,7 @@ static void test_sim_histories(void **state)
     histories("endless", last);
     histories("unfenced", last);
     histories("pushes", last);
-#ifndef RLK_RESP2_ONLY /* who polls has no share that is sure */
+#ifndef RLK_RESP2_ONLY                  /* who polls has no share that is sure */
     histories("shares", last / 50 + 1); /* long ones */
 #endif
 }
