@@ -284,19 +284,26 @@ static SSL_CTX *memory_server(const certificate *cert)
     return peers;
 }
 
+/* A server's certificate, and the CA that it is by. */
+static void memory_files(rlk_tls_config *config, certificate *cert)
+{
+    static const certificate_spec spec = {.names = "DNS:localhost"};
+
+    memset(config, 0, sizeof *config);
+    config->ca_file = certificate_authority("ca");
+    certificate_make(cert, &spec);
+}
+
 /* Without memory at any one place, a certificate for another name is not taken: OpenSSL itself
  * would take it. Such a want mostly passes, and so is not for good. */
 static void test_tls_openssl_verifies_names_without_memory(void **state)
 {
-    static const certificate_spec spec = {.names = "DNS:localhost"};
     rlk_tls_config config;
     certificate cert;
     pid_t child;
 
     (void)state;
-    memset(&config, 0, sizeof config);
-    config.ca_file = certificate_authority("ca");
-    certificate_make(&cert, &spec);
+    memory_files(&config, &cert);
     child = child_fork();
     if (child == 0) {
         unsigned refused = 0;
@@ -369,15 +376,12 @@ static void test_tls_openssl_compares_pins_without_memory(void **state)
 /* What the server sent is not in the memory that OpenSSL gives back. */
 static void test_tls_openssl_leaves_no_secret_in_memory(void **state)
 {
-    static const certificate_spec spec = {.names = "DNS:localhost"};
     rlk_tls_config config;
     certificate cert;
     pid_t child;
 
     (void)state;
-    memset(&config, 0, sizeof config);
-    config.ca_file = certificate_authority("ca");
-    certificate_make(&cert, &spec);
+    memory_files(&config, &cert);
     child = child_fork();
     if (child == 0) {
         SSL_CTX *peers = memory_server(&cert);
