@@ -15,10 +15,12 @@
 
 static harness h;
 
-static void start(unsigned nodes)
+/* A client over that many nodes, with a lock. */
+static void start(unsigned nodes, rlk_lock *lock)
 {
     memset(&h.config, 0, sizeof h.config);
     harness_start_automatic(&h, nodes);
+    harness_lock(&h, lock, 30000);
 }
 
 static void free_it(const char *key)
@@ -76,8 +78,7 @@ static void test_fault_121_who_is_alone_never_pauses(void **state)
         rlk_lock lock;
         unsigned i;
 
-        start(n);
-        harness_lock(&h, &lock, 30000);
+        start(n, &lock);
         for (i = 0; i < 200; i++) {
             assert_int_equal(acquire_ms(&lock), 0);
             harness_advance(&h, i % 3 * TURN_MS);
@@ -112,8 +113,7 @@ static void test_fault_121_long_leases_leave_a_gap(void **state)
         rlk_lock lock;
         unsigned i;
 
-        start(n);
-        harness_lock(&h, &lock, 30000);
+        start(n, &lock);
         assert_int_equal(five_leases_ms(&lock, LEASE_MS), 0);
         for (i = 0; i < 3; i++)
             assert_between(five_leases_ms(&lock, LEASE_MS), PAUSE_MIN, PAUSE_MAX);
@@ -135,8 +135,7 @@ static void test_fault_121_a_gap_between_leases_is_the_pause(void **state)
         rlk_lock lock;
         unsigned i;
 
-        start(n);
-        harness_lock(&h, &lock, 30000);
+        start(n, &lock);
         for (i = 0; i < 10; i++) { /* alone, with long leases */
             assert_int_equal(acquire_ms(&lock), 0);
             harness_advance(&h, 10 * LEASE_MS);
@@ -162,8 +161,7 @@ static void test_fault_121_a_month_in_one_lease(void **state)
     rlk_lock lock;
 
     (void)state;
-    start(1);
-    harness_lock(&h, &lock, 30000);
+    start(1, &lock);
     acquire_behind_another(&lock);
     h.now_ms += INT64_C(30) * 86400 * 1000;
     assert_false(rlk_is_held(&lock));
@@ -182,8 +180,7 @@ static void test_fault_121_others_are_seen_in_the_gap(void **state)
     unsigned i;
 
     (void)state;
-    start(1);
-    harness_lock(&h, &lock, 30000);
+    start(1, &lock);
     assert_int_equal(five_leases_ms(&lock, LEASE_MS), 0);
     acquire_behind_another(&lock);
     for (i = 0; i < ALONE; i++) {
@@ -202,8 +199,7 @@ static void test_fault_121_a_turn_is_followed_by_a_pause(void **state)
         rlk_lock lock;
         unsigned i;
 
-        start(n);
-        harness_lock(&h, &lock, 30000);
+        start(n, &lock);
         acquire_behind_another(&lock);
         for (i = 1; i < TURN_MS; i++) { /* in its turn: at once */
             harness_advance(&h, 1);
@@ -256,8 +252,7 @@ static void test_fault_121_pauses_end_when_nobody_is_seen(void **state)
     unsigned i;
 
     (void)state;
-    start(3);
-    harness_lock(&h, &lock, 30000);
+    start(3, &lock);
     acquire_behind_another(&lock);
     for (i = 0; i < 100; i++) {
         harness_advance(&h, TURN_MS);
@@ -275,8 +270,7 @@ static void test_fault_121_a_new_lock_has_no_new_turn(void **state)
     rlk_lock_config config = rlk_lock_config_default();
 
     (void)state;
-    start(1);
-    harness_lock(&h, &lock, 30000);
+    start(1, &lock);
     acquire_behind_another(&lock);
     harness_advance(&h, TURN_MS);
     release(&lock);
@@ -305,8 +299,7 @@ static void test_fault_121_two_keys_in_one_place(void **state)
            rlk_key_hash(RLK_KEY_HASH, HARNESS_KEY, 1) % RLK_TURNS)
         key[0]++;
     assert_string_not_equal(key, HARNESS_KEY);
-    start(1);
-    harness_lock(&h, &lock, 30000);
+    start(1, &lock);
     assert_result(rlk_lock_init(&other, h.client, key, &config), RLK_OK);
     acquire_behind_another(&lock);
     harness_advance(&h, TURN_MS);
@@ -333,8 +326,7 @@ static void test_fault_121_a_pause_leaves_time_to_try(void **state)
     for (wait_ms = 1; wait_ms < 2 * PAUSE_MAX; wait_ms++) {
         int64_t begin_ms;
 
-        start(1);
-        harness_lock(&h, &lock, 30000);
+        start(1, &lock);
         acquire_behind_another(&lock);
         harness_advance(&h, TURN_MS);
         release(&lock);
