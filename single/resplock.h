@@ -2794,9 +2794,10 @@ typedef struct rlk_loop_calls {
      * The loop stops polling it now, whether it does poll it or not. The next descriptor of the
      * slot may have the same number. */
     void (*closing)(rlk_loop *loop, unsigned slot, int fd);
-    /* The client is closed, and so are its descriptors. Its memory may go after the call of
-     * rlk_posix_close that this comes from, so the loop forgets it now. */
-    void (*closed)(rlk_loop *loop);
+    /* The client is closed, or leaves the loop (rlk_posix_set_loop with NULL). The loop stops
+     * polling what it still polls, and forgets the client now. Nothing follows. The client's memory
+     * may go after the call that this comes from. */
+    void (*removed)(rlk_loop *loop);
 } rlk_loop_calls;
 struct rlk_loop {
     const rlk_loop_calls *calls; /* constant */
@@ -2839,7 +2840,7 @@ typedef struct rlk_socket {
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver *resolver);
 
 /* Has `loop` notified before the descriptor is closed (`closing`, with this slot; `changed` and
- * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
+ * `removed` are of clients: rlk_posix_set_loop). NULL: nobody. */
 RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot);
 
 /* Has all streams over TCP speak TLS, by a backend that outlives the driver: after _init, before
@@ -3117,7 +3118,7 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * 6. The handler of an event may call all of this library, and may free client, lock and adapter.
  *    Touch nothing of them after it, unless you know that they are there.
  *
- * 7. In a forked child call rlk_posix_close and nothing else. That notifies by `closed` alone: an
+ * 7. In a forked child call rlk_posix_close and nothing else. That notifies by `removed` alone: an
  *    epoll instance is shared with the parent, whose polls go on.
  *
  * 8. A name that is being resolved is polled in the slot of its node, like a stream: no slot is
@@ -3125,9 +3126,10 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  */
 
 /*
- * Has a loop notified: see rlk_loop_calls. `loop` stays where it is until it is removed (NULL), or
- * the client is closed. One client has one loop at most, and a loop may have many clients.
- * RLK_OK; RLK_E_STATE: it has one; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
+ * Has a loop notified: see rlk_loop_calls. NULL removes the client from its loop, which is notified
+ * by `removed`: so an adapter stops. `loop` stays where it is until then, or until the client is
+ * closed. One client has one loop at most, and a loop may have many clients.
+ * RLK_OK; RLK_E_STATE: it has another; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
  */
 RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
 
@@ -3237,7 +3239,7 @@ typedef struct rlk_adapter_calls {
 struct rlk_adapter {
     rlk_loop loop; /* first */
     const rlk_adapter_calls *calls;
-    rlk_posix_client *client; /* NULL: stopped, or the client is closed */
+    rlk_posix_client *client; /* NULL: stopped, or the client is closed or has left */
     rlk_event_hook on_event;
     void *app;
     bool *ended; /* in a turn: set by whatever ends the adapter's work; NULL: in none */
@@ -3256,22 +3258,6 @@ static inline void rlki_adapter_forget(rlk_adapter *adapter, unsigned slot)
     polled->fd = -1;
     polled->events = 0;
     polled->revents = 0;
-}
-
-/* Ends the work for the client, and the turn that it ends in. */
-static inline void rlki_adapter_end(rlk_adapter *adapter)
-{
-    unsigned i;
-
-    for (i = 0; i < RLK_MAX_FDS; i++) {
-        rlki_adapter_forget(adapter, i);
-    }
-    adapter->calls->timer(adapter, -1);
-    adapter->client = NULL;
-    if (adapter->ended != NULL) {
-        *adapter->ended = true;
-        adapter->ended = NULL;
-    }
 }
 
 /* Returns the adapter whose first member it is. */
@@ -3299,9 +3285,21 @@ static inline void rlki_adapter_closing(rlk_loop *loop, unsigned slot, int fd)
     rlki_adapter_forget(rlki_adapter_of(loop), slot);
 }
 
-static inline void rlki_adapter_closed(rlk_loop *loop)
+/* Ends the work for the client, and the turn that it ends in. */
+static inline void rlki_adapter_removed(rlk_loop *loop)
 {
-    rlki_adapter_end(rlki_adapter_of(loop));
+    rlk_adapter *adapter = rlki_adapter_of(loop);
+    unsigned i;
+
+    for (i = 0; i < RLK_MAX_FDS; i++) {
+        rlki_adapter_forget(adapter, i);
+    }
+    adapter->client = NULL;
+    adapter->calls->timer(adapter, -1);
+    if (adapter->ended != NULL) {
+        *adapter->ended = true;
+        adapter->ended = NULL;
+    }
 }
 
 /*
@@ -3316,7 +3314,7 @@ static inline int rlk_adapter_start(rlk_adapter *adapter, size_t size,
                                     rlk_event_hook on_event, void *app)
 {
     static const rlk_loop_calls loop_calls = {rlki_adapter_changed, rlki_adapter_closing,
-                                              rlki_adapter_closed};
+                                              rlki_adapter_removed};
     rlk_result result;
     unsigned i;
 
@@ -3451,9 +3449,7 @@ static inline void rlk_adapter_stop(rlk_adapter *adapter)
     if (adapter->client == NULL) {
         return;
     }
-    if (rlk_posix_set_loop(adapter->client, NULL) == RLK_OK) {
-        rlki_adapter_end(adapter);
-    } else {
+    if (rlk_posix_set_loop(adapter->client, NULL) != RLK_OK) { /* else `removed` has come */
         rlk_posix_close(adapter->client);
     }
 }
@@ -19423,7 +19419,7 @@ void rlk_posix_close(rlk_posix_client *posix)
     rlk_system_fork_close(&posix->fork_mark);
     if (loop != NULL) {
         posix_set_loop(posix, NULL);
-        loop->calls->closed(loop);
+        loop->calls->removed(loop);
     }
 }
 
@@ -19457,14 +19453,19 @@ static rlk_result posix_enter(const rlk_posix_client *posix)
 rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
 {
     rlk_result result = posix_enter(posix);
+    rlk_loop *before;
 
     if (result != RLK_OK) {
         return result;
     }
-    if (loop != NULL && posix->loop != NULL) {
+    before = posix->loop;
+    if (loop != NULL && before != NULL) {
         return RLK_E_STATE;
     }
     posix_set_loop(posix, loop);
+    if (before != NULL) {
+        before->calls->removed(before);
+    }
     return RLK_OK;
 }
 

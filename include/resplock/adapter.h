@@ -77,7 +77,7 @@ typedef struct rlk_adapter_calls {
 struct rlk_adapter {
     rlk_loop loop; /* first */
     const rlk_adapter_calls *calls;
-    rlk_posix_client *client; /* NULL: stopped, or the client is closed */
+    rlk_posix_client *client; /* NULL: stopped, or the client is closed or has left */
     rlk_event_hook on_event;
     void *app;
     bool *ended; /* in a turn: set by whatever ends the adapter's work; NULL: in none */
@@ -96,22 +96,6 @@ static inline void rlki_adapter_forget(rlk_adapter *adapter, unsigned slot)
     polled->fd = -1;
     polled->events = 0;
     polled->revents = 0;
-}
-
-/* Ends the work for the client, and the turn that it ends in. */
-static inline void rlki_adapter_end(rlk_adapter *adapter)
-{
-    unsigned i;
-
-    for (i = 0; i < RLK_MAX_FDS; i++) {
-        rlki_adapter_forget(adapter, i);
-    }
-    adapter->calls->timer(adapter, -1);
-    adapter->client = NULL;
-    if (adapter->ended != NULL) {
-        *adapter->ended = true;
-        adapter->ended = NULL;
-    }
 }
 
 /* Returns the adapter whose first member it is. */
@@ -139,9 +123,21 @@ static inline void rlki_adapter_closing(rlk_loop *loop, unsigned slot, int fd)
     rlki_adapter_forget(rlki_adapter_of(loop), slot);
 }
 
-static inline void rlki_adapter_closed(rlk_loop *loop)
+/* Ends the work for the client, and the turn that it ends in. */
+static inline void rlki_adapter_removed(rlk_loop *loop)
 {
-    rlki_adapter_end(rlki_adapter_of(loop));
+    rlk_adapter *adapter = rlki_adapter_of(loop);
+    unsigned i;
+
+    for (i = 0; i < RLK_MAX_FDS; i++) {
+        rlki_adapter_forget(adapter, i);
+    }
+    adapter->client = NULL;
+    adapter->calls->timer(adapter, -1);
+    if (adapter->ended != NULL) {
+        *adapter->ended = true;
+        adapter->ended = NULL;
+    }
 }
 
 /*
@@ -156,7 +152,7 @@ static inline int rlk_adapter_start(rlk_adapter *adapter, size_t size,
                                     rlk_event_hook on_event, void *app)
 {
     static const rlk_loop_calls loop_calls = {rlki_adapter_changed, rlki_adapter_closing,
-                                              rlki_adapter_closed};
+                                              rlki_adapter_removed};
     rlk_result result;
     unsigned i;
 
@@ -291,9 +287,7 @@ static inline void rlk_adapter_stop(rlk_adapter *adapter)
     if (adapter->client == NULL) {
         return;
     }
-    if (rlk_posix_set_loop(adapter->client, NULL) == RLK_OK) {
-        rlki_adapter_end(adapter);
-    } else {
+    if (rlk_posix_set_loop(adapter->client, NULL) != RLK_OK) { /* else `removed` has come */
         rlk_posix_close(adapter->client);
     }
 }

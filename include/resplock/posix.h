@@ -196,7 +196,7 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  * 6. The handler of an event may call all of this library, and may free client, lock and adapter.
  *    Touch nothing of them after it, unless you know that they are there.
  *
- * 7. In a forked child call rlk_posix_close and nothing else. That notifies by `closed` alone: an
+ * 7. In a forked child call rlk_posix_close and nothing else. That notifies by `removed` alone: an
  *    epoll instance is shared with the parent, whose polls go on.
  *
  * 8. A name that is being resolved is polled in the slot of its node, like a stream: no slot is
@@ -204,9 +204,10 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
  */
 
 /*
- * Has a loop notified: see rlk_loop_calls. `loop` stays where it is until it is removed (NULL), or
- * the client is closed. One client has one loop at most, and a loop may have many clients.
- * RLK_OK; RLK_E_STATE: it has one; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
+ * Has a loop notified: see rlk_loop_calls. NULL removes the client from its loop, which is notified
+ * by `removed`: so an adapter stops. `loop` stays where it is until then, or until the client is
+ * closed. One client has one loop at most, and a loop may have many clients.
+ * RLK_OK; RLK_E_STATE: it has another; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
  */
 RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
 

@@ -52,9 +52,10 @@ typedef struct rlk_loop_calls {
      * The loop stops polling it now, whether it does poll it or not. The next descriptor of the
      * slot may have the same number. */
     void (*closing)(rlk_loop *loop, unsigned slot, int fd);
-    /* The client is closed, and so are its descriptors. Its memory may go after the call of
-     * rlk_posix_close that this comes from, so the loop forgets it now. */
-    void (*closed)(rlk_loop *loop);
+    /* The client is closed, or leaves the loop (rlk_posix_set_loop with NULL). The loop stops
+     * polling what it still polls, and forgets the client now. Nothing follows. The client's memory
+     * may go after the call that this comes from. */
+    void (*removed)(rlk_loop *loop);
 } rlk_loop_calls;
 struct rlk_loop {
     const rlk_loop_calls *calls; /* constant */
@@ -97,7 +98,7 @@ typedef struct rlk_socket {
 RLK_API void rlk_socket_init(rlk_socket *sock, rlk_conn *conn, rlk_resolver *resolver);
 
 /* Has `loop` notified before the descriptor is closed (`closing`, with this slot; `changed` and
- * `closed` are of clients: rlk_posix_set_loop). NULL: nobody. */
+ * `removed` are of clients: rlk_posix_set_loop). NULL: nobody. */
 RLK_API void rlk_socket_set_loop(rlk_socket *sock, rlk_loop *loop, unsigned slot);
 
 /* Has all streams over TCP speak TLS, by a backend that outlives the driver: after _init, before

@@ -526,7 +526,7 @@ void rlk_posix_close(rlk_posix_client *posix)
     rlk_system_fork_close(&posix->fork_mark);
     if (loop != NULL) {
         posix_set_loop(posix, NULL);
-        loop->calls->closed(loop);
+        loop->calls->removed(loop);
     }
 }
 
@@ -560,14 +560,19 @@ static rlk_result posix_enter(const rlk_posix_client *posix)
 rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
 {
     rlk_result result = posix_enter(posix);
+    rlk_loop *before;
 
     if (result != RLK_OK) {
         return result;
     }
-    if (loop != NULL && posix->loop != NULL) {
+    before = posix->loop;
+    if (loop != NULL && before != NULL) {
         return RLK_E_STATE;
     }
     posix_set_loop(posix, loop);
+    if (before != NULL) {
+        before->calls->removed(before);
+    }
     return RLK_OK;
 }
 

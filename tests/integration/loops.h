@@ -1011,6 +1011,59 @@ static void test_loop_stopped_and_started(void **state)
     side_close(&s);
 }
 
+static void then_removed(side *s, const rlk_event *event)
+{
+    (void)event;
+    s->then = NULL;
+    assert_result(rlk_posix_set_loop(s->client, NULL), RLK_OK);
+}
+
+/* Nothing of the client is in the loop any more: whatever comes, the loop sleeps. */
+static void assert_loop_left(side *s, server *redis)
+{
+    int events = s->events;
+
+    assert_result(CALL(rlk_release_start(s->lock)), RLK_PENDING);
+    assert_int_equal(server_integer(redis, "DEL key"), 1);
+    assert_between(loop_for(300), 1, LOOP_IDLE_TURNS);
+    assert_int_equal(s->events, events);
+}
+
+/* rlk_posix_set_loop by hand, outside of a turn and in a handler: the adapter has stopped. What
+ * the client does next, and what closes, is nothing to it. */
+static void test_loop_client_removed_by_hand(void **state)
+{
+    server *redis = loop_server(true);
+    int in_handler;
+
+    (void)state;
+    for (in_handler = 0; in_handler < 2; in_handler++) {
+        void *left;
+        side s;
+
+        side_open(&s, server_tcp_url(redis), NULL, NULL);
+        if (in_handler != 0) {
+            s.then = then_removed;
+            acquire(&s);
+        } else {
+            acquire(&s);
+            assert_result(CALL(rlk_posix_set_loop(s.client, NULL)), RLK_OK);
+        }
+        assert_loop_left(&s, redis);
+        driver->update(s.adapter); /* harmless */
+        left = s.adapter;
+        side_start(&s); /* another one */
+        loop_until(s.events == 2);
+        acquire(&s);
+        release(&s);
+        side_leave(&s);
+        s.adapter = left;
+        assert_between(loop_for(100), 1, LOOP_IDLE_TURNS);
+        adapter_free(&s);
+    }
+    driver->close();
+}
+
 /* By rlk_client_close: what is left of it goes when the adapter stops. */
 static void test_loop_client_closed_alone(void **state)
 {
@@ -1206,6 +1259,7 @@ static int loops_main(const loop_driver *loop)
         support_test(test_loop_handler_starts_again),
         support_test(test_loop_started_twice),
         support_test(test_loop_stopped_and_started),
+        support_test(test_loop_client_removed_by_hand),
         support_test(test_loop_client_closed_alone),
         support_test(test_loop_refuses),
         support_test(test_loop_without_descriptors),

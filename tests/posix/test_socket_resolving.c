@@ -315,7 +315,7 @@ static void count_closing(rlk_loop *loop, unsigned slot, int fd)
     assert_int_equal(seen->book->closed, 0); /* before its lookup is */
 }
 
-static void count_closed(rlk_loop *loop)
+static void count_removed(rlk_loop *loop)
 {
     (void)loop;
 }
@@ -324,7 +324,7 @@ static void count_closed(rlk_loop *loop)
  * lookup is closed. */
 static void test_socket_resolving_notifies_the_loop(void **state)
 {
-    static const rlk_loop_calls counting = {count_changed, count_closing, count_closed};
+    static const rlk_loop_calls counting = {count_changed, count_closing, count_removed};
     int row;
 
     (void)state;

@@ -64,7 +64,8 @@ static inline bool rlki_epoll_poll(rlk_adapter *adapter, unsigned slot, int fd, 
     return done || events == 0;
 }
 
-/* An earlier time than needed stays set: one turn more costs less than a system call each. */
+/* An earlier time than needed stays set while there is a client: one turn more costs less than a
+ * system call each. */
 static inline void rlki_epoll_timer(rlk_adapter *adapter, int timeout_ms)
 {
     rlk_epoll *epoll = (rlk_epoll *)(void *)adapter;
@@ -72,7 +73,7 @@ static inline void rlki_epoll_timer(rlk_adapter *adapter, int timeout_ms)
     int64_t now_ms = rlk_system_now_ms(NULL);
     int64_t fire_ms = timeout_ms < 0 ? RLK_NEVER : now_ms + timeout_ms;
 
-    if (fire_ms >= epoll->fire_ms && epoll->fire_ms > now_ms) {
+    if (adapter->client != NULL && fire_ms >= epoll->fire_ms && epoll->fire_ms > now_ms) {
         return;
     }
     if (timeout_ms < 0 && epoll->pid != getpid()) {
