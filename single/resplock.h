@@ -87,7 +87,7 @@
 #define RLK_RESP_MAX_DEPTH 8
 #endif
 
-/* Most addresses of one name that are tried in one attempt. */
+/* Most addresses of one name that are tried in one attempt; the next attempt tries others. */
 #ifndef RLK_MAX_ADDRESSES
 #define RLK_MAX_ADDRESSES 8
 #endif
@@ -2700,6 +2700,7 @@ typedef struct rlk_lookup {
     rlk_resolver *resolver; /* that is asked; NULL: none */
     const char *why;
     int sys_errno;
+    uint16_t found; /* addresses of the answer, also those beyond RLK_MAX_ADDRESSES */
     bool done;
     bool waits; /* an answer now comes from outside of the driver */
 } rlk_lookup;
@@ -2727,7 +2728,8 @@ struct rlk_resolver {
 
 /*
  * Adds an address to the answer. Port 0 means the URL's. Families other than AF_INET and AF_INET6
- * and addresses beyond RLK_MAX_ADDRESSES are left out.
+ * are left out. Add all that there are: an attempt to connect tries RLK_MAX_ADDRESSES, and if it
+ * comes to the last of them, the next attempt begins with those that follow.
  */
 RLK_API void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address);
 
@@ -2825,6 +2827,7 @@ typedef struct rlk_socket {
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;
+    uint8_t page; /* of the answer, which has RLK_MAX_ADDRESSES a page: the one that is tried */
     uint8_t slot; /* number of this descriptor for the loop */
     bool blocked; /* the kernel's send buffer was full */
     int16_t why;  /* the attempt ends with, if no address is left */
@@ -17066,11 +17069,23 @@ RLKI_API void rlki_resolver_end(rlk_socket *sock);
 #define RLK_RESOLVER_NAME_MAX 255
 #endif
 
+/* Adds an address of the answer. The first page is always there. Of the others only the one that is
+ * tried is, and replaces it, as far as it goes. */
 static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
                          uint16_t port)
 {
-    rlk_address *address = &sock->addresses[sock->addresses_len++];
+    unsigned number = sock->lookup.found;
+    rlk_address *address = &sock->addresses[number % RLK_MAX_ADDRESSES];
 
+    if (number == UINT16_MAX) {
+        return;
+    }
+    sock->lookup.found++;
+    if (number < RLK_MAX_ADDRESSES) {
+        sock->addresses_len++;
+    } else if (number / RLK_MAX_ADDRESSES != sock->page) {
+        return;
+    }
     memset(address, 0, sizeof *address);
     memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
     address->is_ipv6 = is_ipv6;
@@ -17132,9 +17147,6 @@ void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address)
     rlk_socket *sock = resolver_socket(lookup);
     uint16_t port = rlk_conn_url(sock->conn)->port;
 
-    if (sock->addresses_len == RLK_MAX_ADDRESSES) {
-        return;
-    }
     if (address->sa_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
 
@@ -17236,15 +17248,29 @@ static rlk_result resolver_ask(rlk_socket *sock, const char *host, uint16_t port
     return resolver_result(sock);
 }
 
+/* Returns the page for the next answer: the one behind, if the attempt before came to its last
+ * address, and else the same. */
+static uint8_t resolver_page(const rlk_socket *sock)
+{
+    unsigned next = sock->page + 1u;
+
+    if (sock->address_next < sock->addresses_len) {
+        return sock->page;
+    }
+    return next * RLK_MAX_ADDRESSES < sock->lookup.found && next <= UINT8_MAX ? (uint8_t)next : 0;
+}
+
 rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bool may_block, int64_t now_ms)
 {
     char host[RLK_RESOLVER_NAME_MAX + 1];
     uint8_t ip4[4];
 
+    sock->page = resolver_page(sock);
     memset(&sock->lookup, 0, sizeof sock->lookup);
     sock->lookup.fd = -1;
     sock->lookup.deadline_ms = RLK_NEVER;
     sock->addresses_len = 0;
+    sock->address_next = 0;
     if (!resolver_host(url, host)) {
         return RLK_E_RESOLVE;
     }
@@ -18162,13 +18188,13 @@ rlk_result rlki_connect_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 
     sock->why = RLK_E_CONNECT;
     sock->last_errno = 0;
-    sock->address_next = 0;
     rlk_conn_connecting(sock->conn, now_ms);
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
         return RLK_E_CONNECT; /* what to connect to is not known */
     }
     if (url->path != NULL) {
         sock->addresses_len = 1; /* the path */
+        sock->address_next = 0;
         return connect_try(sock, now_ms);
     }
     return connect_resolved(sock, rlki_resolver_begin(sock, url, may_block, now_ms), now_ms);

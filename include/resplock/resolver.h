@@ -45,6 +45,7 @@ typedef struct rlk_lookup {
     rlk_resolver *resolver; /* that is asked; NULL: none */
     const char *why;
     int sys_errno;
+    uint16_t found; /* addresses of the answer, also those beyond RLK_MAX_ADDRESSES */
     bool done;
     bool waits; /* an answer now comes from outside of the driver */
 } rlk_lookup;
@@ -72,7 +73,8 @@ struct rlk_resolver {
 
 /*
  * Adds an address to the answer. Port 0 means the URL's. Families other than AF_INET and AF_INET6
- * and addresses beyond RLK_MAX_ADDRESSES are left out.
+ * are left out. Add all that there are: an attempt to connect tries RLK_MAX_ADDRESSES, and if it
+ * comes to the last of them, the next attempt begins with those that follow.
  */
 RLK_API void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address);
 

@@ -83,6 +83,7 @@ typedef struct rlk_socket {
     uint8_t state;
     uint8_t addresses_len;
     uint8_t address_next;
+    uint8_t page; /* of the answer, which has RLK_MAX_ADDRESSES a page: the one that is tried */
     uint8_t slot; /* number of this descriptor for the loop */
     bool blocked; /* the kernel's send buffer was full */
     int16_t why;  /* the attempt ends with, if no address is left */

@@ -36,6 +36,7 @@ static struct {
     unsigned send;
     unsigned recv;
     unsigned getaddrinfo;
+    uint16_t first_port; /* of the first connect */
     struct sockaddr_in6 last_connect;
 } calls;
 
@@ -72,6 +73,9 @@ int connect(int fd, const struct sockaddr *name, socklen_t len)
 
     memcpy(&calls.last_connect, name,
            len < sizeof calls.last_connect ? len : sizeof calls.last_connect);
+    if (n == 0) {
+        calls.first_port = ntohs(calls.last_connect.sin6_port);
+    }
     if (n < COUNT_OF(fault.connect) && fault.connect[n] != 0) {
         return fail_with(fault.connect[n]);
     }

@@ -495,24 +495,78 @@ static void test_fault_93_next_address_of_another_answer(void **state)
     }
 }
 
-/* A resolver that says more than there is room for. */
-static void test_socket_connect_bounds_the_resolver(void **state)
+/* Of a name with more addresses than there is room for, those that an attempt did not try are the
+ * first of the next one. */
+static void test_socket_connect_tries_all_addresses(void **state)
 {
     names book;
+    peer server;
     client c;
     size_t i;
 
     (void)state;
+    peer_init(&server, AF_INET);
     names_init(&book);
     for (i = 0; i < RLK_MAX_ADDRESSES; i++) {
         names_add(&book, false, 1);
         fault.connect[i] = ENETUNREACH;
     }
-    names_add(&book, false, 1);
+    names_add(&book, false, server.port);
     client_init_names(&c, &book);
+    c.server = &server;
     client_service(&c, 0);
     assert_int_equal(calls.connect, RLK_MAX_ADDRESSES);
     assert_ended(&c, RLK_E_CONNECT, ENETUNREACH);
+
+    client_wait_backoff(&c);
+    client_ready(&c);
+    assert_int_equal(calls.connect, RLK_MAX_ADDRESSES + 1);
+
+    peer_hang_up(&server); /* the address that served is tried first */
+    client_until(&c, client_state(&c) == RLK_CONN_WAITING);
+
+    client_wait_backoff(&c);
+    client_ready(&c);
+    assert_int_equal(calls.connect, RLK_MAX_ADDRESSES + 2);
+
+    peer_hang_up(&server); /* the name has fewer by now */
+    client_until(&c, client_state(&c) == RLK_CONN_WAITING);
+
+    book.addresses[0] = book.addresses[RLK_MAX_ADDRESSES];
+    book.n = 1;
+    client_wait_backoff(&c);
+    client_ready(&c);
+    assert_int_equal(calls.connect, RLK_MAX_ADDRESSES + 3);
+    client_end(&c);
+    peer_end(&server);
+}
+
+/* After the last address of all comes the first one. */
+static void test_socket_connect_tries_addresses_in_turn(void **state)
+{
+    static const int firsts[] = {1, RLK_MAX_ADDRESSES + 1, 1, RLK_MAX_ADDRESSES + 1};
+    names book;
+    client c;
+    size_t turn;
+    size_t i;
+
+    (void)state;
+    names_init(&book);
+    for (i = 0; i <= RLK_MAX_ADDRESSES; i++) {
+        names_add(&book, false, (uint16_t)(i + 1));
+    }
+    client_init_names(&c, &book);
+    for (i = 0; i < RLK_MAX_ADDRESSES; i++) {
+        fault.connect[i] = ENETUNREACH;
+    }
+    for (turn = 0; turn < COUNT_OF(firsts); turn++) {
+        memset(&calls, 0, sizeof calls);
+        client_service(&c, 0);
+        assert_int_equal(calls.connect, RLK_MAX_ADDRESSES);
+        assert_int_equal(calls.first_port, firsts[turn]);
+        assert_ended(&c, RLK_E_CONNECT, ENETUNREACH);
+        client_wait_backoff(&c);
+    }
     client_end(&c);
 }
 
@@ -629,7 +683,8 @@ int main(void)
         socket_test(test_socket_connect_follows_a_name_that_moves),
         socket_test(test_fault_93_next_address),
         socket_test(test_fault_93_next_address_of_another_answer),
-        socket_test(test_socket_connect_bounds_the_resolver),
+        socket_test(test_socket_connect_tries_all_addresses),
+        socket_test(test_socket_connect_tries_addresses_in_turn),
         socket_test(test_socket_connect_asks_the_system),
         socket_test(test_socket_connect_reports_the_systems_resolver),
     };

@@ -319,13 +319,13 @@ rlk_result rlki_connect_begin(rlk_socket *sock, bool may_block, int64_t now_ms)
 
     sock->why = RLK_E_CONNECT;
     sock->last_errno = 0;
-    sock->address_next = 0;
     rlk_conn_connecting(sock->conn, now_ms);
     if ((rlk_conn_wants(sock->conn) & RLK_WANT_CLOSE) != 0) {
         return RLK_E_CONNECT; /* what to connect to is not known */
     }
     if (url->path != NULL) {
         sock->addresses_len = 1; /* the path */
+        sock->address_next = 0;
         return connect_try(sock, now_ms);
     }
     return connect_resolved(sock, rlki_resolver_begin(sock, url, may_block, now_ms), now_ms);

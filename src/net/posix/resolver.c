@@ -26,11 +26,23 @@
 #define RLK_RESOLVER_NAME_MAX 255
 #endif
 
+/* Adds an address of the answer. The first page is always there. Of the others only the one that is
+ * tried is, and replaces it, as far as it goes. */
 static void resolver_add(rlk_socket *sock, bool is_ipv6, const void *ip, uint32_t scope,
                          uint16_t port)
 {
-    rlk_address *address = &sock->addresses[sock->addresses_len++];
+    unsigned number = sock->lookup.found;
+    rlk_address *address = &sock->addresses[number % RLK_MAX_ADDRESSES];
 
+    if (number == UINT16_MAX) {
+        return;
+    }
+    sock->lookup.found++;
+    if (number < RLK_MAX_ADDRESSES) {
+        sock->addresses_len++;
+    } else if (number / RLK_MAX_ADDRESSES != sock->page) {
+        return;
+    }
     memset(address, 0, sizeof *address);
     memcpy(address->ip, ip, is_ipv6 ? 16 : 4);
     address->is_ipv6 = is_ipv6;
@@ -92,9 +104,6 @@ void rlk_lookup_add(rlk_lookup *lookup, const struct sockaddr *address)
     rlk_socket *sock = resolver_socket(lookup);
     uint16_t port = rlk_conn_url(sock->conn)->port;
 
-    if (sock->addresses_len == RLK_MAX_ADDRESSES) {
-        return;
-    }
     if (address->sa_family == AF_INET) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
 
@@ -196,15 +205,29 @@ static rlk_result resolver_ask(rlk_socket *sock, const char *host, uint16_t port
     return resolver_result(sock);
 }
 
+/* Returns the page for the next answer: the one behind, if the attempt before came to its last
+ * address, and else the same. */
+static uint8_t resolver_page(const rlk_socket *sock)
+{
+    unsigned next = sock->page + 1u;
+
+    if (sock->address_next < sock->addresses_len) {
+        return sock->page;
+    }
+    return next * RLK_MAX_ADDRESSES < sock->lookup.found && next <= UINT8_MAX ? (uint8_t)next : 0;
+}
+
 rlk_result rlki_resolver_begin(rlk_socket *sock, const rlk_url *url, bool may_block, int64_t now_ms)
 {
     char host[RLK_RESOLVER_NAME_MAX + 1];
     uint8_t ip4[4];
 
+    sock->page = resolver_page(sock);
     memset(&sock->lookup, 0, sizeof sock->lookup);
     sock->lookup.fd = -1;
     sock->lookup.deadline_ms = RLK_NEVER;
     sock->addresses_len = 0;
+    sock->address_next = 0;
     if (!resolver_host(url, host)) {
         return RLK_E_RESOLVE;
     }
