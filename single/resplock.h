@@ -4636,6 +4636,7 @@ uint32_t rlki_backoff_next(rlk_conn *conn)
                             */
 #define CONN_RESET 0x800u  /* CLOSING: then forget why, and connect at once */
 #define CONN_WHOLE 0x1000u /* the peer took a handshake that left nothing out, once */
+#define CONN_MUTE  0x2000u /* the last failure was of a peer that had not replied */
 
 /* A stream is up, and bytes may go and come. */
 static inline bool conn_is_up(const rlk_conn *conn)
@@ -4667,6 +4668,12 @@ static inline uint32_t rlki_conn_generation(const rlk_conn *conn)
 static inline unsigned rlki_conn_server(const rlk_conn *conn)
 {
     return conn->server;
+}
+
+/* The last failure was of a peer that had not sent a reply. */
+static inline bool rlki_conn_was_mute(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_MUTE) != 0;
 }
 
 /* HELLO is left out: the stream begins as RESP2. */
@@ -7561,6 +7568,9 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
         rlki_backoff_reset(conn);
     if (conn->state != RLK_CONN_READY)
         conn->flags &= (uint16_t)~CONN_PLAIN;
+    conn->flags &= (uint16_t)~CONN_MUTE;
+    if ((conn->flags & CONN_RECEIVED) == 0 && conn->hung <= 1) /* nor on the streams before */
+        conn->flags |= CONN_MUTE;
     conn->result = (int16_t)why;
     conn->sys_errno = (int16_t)sys_errno;
     conn->failures++;
@@ -16079,7 +16089,7 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
-    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
+    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlki_conn_was_mute(conn))
         rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
     if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0)
         text_errno(out, &client->env, rlk_conn_errno(conn));

@@ -205,7 +205,7 @@ static void text_node(text_out *out, rlk_client *client, unsigned node, const ch
         rlki_text_string(out, said);
     }
     /* Redis hangs up without a word on its TLS port; other servers have sent RLK_E_NOT_RESP. */
-    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlk_conn_protocol(conn) == 0)
+    if ((error == RLK_E_EOF || error == RLK_E_IO) && rlki_conn_was_mute(conn))
         rlki_text_string(out, "; hung up before the first reply: is it a TLS port?");
     if (kind == RLK_KIND_TRANSPORT && rlk_conn_errno(conn) > 0)
         text_errno(out, &client->env, rlk_conn_errno(conn));

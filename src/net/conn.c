@@ -146,6 +146,9 @@ static void conn_note_failure(rlk_conn *conn, rlk_result why, int sys_errno)
         rlki_backoff_reset(conn);
     if (conn->state != RLK_CONN_READY)
         conn->flags &= (uint16_t)~CONN_PLAIN;
+    conn->flags &= (uint16_t)~CONN_MUTE;
+    if ((conn->flags & CONN_RECEIVED) == 0 && conn->hung <= 1) /* nor on the streams before */
+        conn->flags |= CONN_MUTE;
     conn->result = (int16_t)why;
     conn->sys_errno = (int16_t)sys_errno;
     conn->failures++;

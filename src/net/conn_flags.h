@@ -22,6 +22,7 @@
                             */
 #define CONN_RESET 0x800u  /* CLOSING: then forget why, and connect at once */
 #define CONN_WHOLE 0x1000u /* the peer took a handshake that left nothing out, once */
+#define CONN_MUTE  0x2000u /* the last failure was of a peer that had not replied */
 
 /* A stream is up, and bytes may go and come. */
 static inline bool conn_is_up(const rlk_conn *conn)
@@ -53,6 +54,12 @@ static inline uint32_t rlki_conn_generation(const rlk_conn *conn)
 static inline unsigned rlki_conn_server(const rlk_conn *conn)
 {
     return conn->server;
+}
+
+/* The last failure was of a peer that had not sent a reply. */
+static inline bool rlki_conn_was_mute(const rlk_conn *conn)
+{
+    return (conn->flags & CONN_MUTE) != 0;
 }
 
 /* HELLO is left out: the stream begins as RESP2. */

@@ -201,6 +201,34 @@ static void test_error_text_of_a_stream_that_ended(void **state)
     assert_contains(rlk_client_error(h.client), "E_EOF: ");
     assert_null(strstr(rlk_client_error(h.client), "is it a TLS port?"));
     assert_null(strstr(rlk_client_error(h.client), "errno"));
+    /* nor while the next stream has not replied yet */
+    h.servers[0].mute = true;
+    harness_advance(&h, RLK_BACKOFF_MIN_MS);
+    assert_int_equal(rlk_conn_get_state(&harness_link_of(&h, 0)->conn), RLK_CONN_HANDSHAKE);
+    assert_contains(rlk_client_error(h.client), "E_EOF: ");
+    assert_null(strstr(rlk_client_error(h.client), "is it a TLS port?"));
+}
+
+/* A peer that hung up before its first reply still has when the next attempt is under way, which
+ * takes it for one of RESP2 (fault 103). */
+static void test_error_text_between_hang_ups(void **state)
+{
+    rlk_conn *conn = &harness_link_of(&h, 0)->conn;
+    unsigned i;
+
+    (void)state;
+    harness_open(&h, 1, 1);
+    h.servers[0].mute = true;
+    for (i = 0; i < 5; i++) {
+        harness_advance(&h, i == 3 ? RLK_BACKOFF_MIN_MS : 0);
+        assert_int_equal(rlk_conn_get_state(conn), RLK_CONN_HANDSHAKE);
+        rlk_conn_closed(conn, RLK_E_EOF, 0, h.now_ms);
+        assert_int_equal(rlk_conn_failures(conn), i < 2 ? 0 : 1);
+    }
+    harness_advance(&h, 0);
+    assert_int_equal(rlk_conn_get_state(conn), RLK_CONN_HANDSHAKE);
+    assert_int_equal(rlk_conn_protocol(conn), 2);
+    assert_contains(rlk_client_error(h.client), "is it a TLS port?");
 }
 
 static void test_error_text_of_what_was_refused(void **state)
@@ -229,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_error_text_of_a_connection),
         cmocka_unit_test(test_error_text_of_an_errno_without_words),
         cmocka_unit_test(test_error_text_of_a_stream_that_ended),
+        cmocka_unit_test(test_error_text_between_hang_ups),
         cmocka_unit_test(test_error_text_of_what_was_refused),
     };
 
