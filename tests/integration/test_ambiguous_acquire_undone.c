@@ -131,7 +131,9 @@ static void stuck_before_client(stuck_ending ending)
     wait_until(proxied_holding(&world, KEY, token_of(&lock)) == world.set.count);
 
     stuck_end(ending);
-    assert_free(); /* the undo came, its reply has not */
+    serve_until(&world.set.posix, proxied_holding(&world, KEY, NULL) == 0);
+
+    /* the undo came, its reply has not */
     proxied_release(&world);
     stuck_assert_event(ending);
     assert_free_for_good();

@@ -136,8 +136,8 @@ static void test_loop_is_notified_of_descriptors_that_close(void **state)
         assert_true(fd >= 0);
         assert_int_equal(seen.fds[i], 0);
         server_kill(set.servers[i]);
-        while (seen.fds[i] == 0)
-            loop_serve(&set.posix, 1);
+        serve_until(&set.posix, seen.fds[i] != 0);
+
         assert_int_equal(seen.fds[i], fd);
     }
     assert_false(seen.closed_too_early);
