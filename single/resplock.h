@@ -1070,9 +1070,9 @@ typedef enum rlk_conn_state {
  *     rlk_conn_init(conn, config, now_ms)
  *
  * Starts in WAITING with the first attempt due at once. The config is copied; what it points to is
- * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, a bad client name), RLK_E_BUFFER
- * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES,
- * RLK_E_LAYOUT.
+ * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, such as `calls`, which
+ * rlk_client_conn_config sets; a bad client name), RLK_E_BUFFER (ring, tx or rx below its minimum,
+ * or too small for the URL's credentials), RLK_E_TIMES, RLK_E_LAYOUT.
  */
 #define rlk_conn_init(conn, config, now_ms)                                                        \
     rlki_conn_init((conn), (config), (now_ms), sizeof(rlk_conn), RLK_LAYOUT)
@@ -14825,6 +14825,8 @@ static void refusal_put(text_out *out, const rlk_refusal *refusal)
 
     rlki_text_string(out, "; ");
     rlki_text_string(out, refusal->name);
+    if (refusal->most == 0) /* words alone */
+        return;
     if (size < (int64_t)UINT32_MAX) {
         rlki_text_string(out, negative ? " is -" : " is ");
         rlki_text_number(out, (uint32_t)size + negative);
@@ -19187,7 +19189,8 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     rlk_result result = rlk_url_parse(&config->url, url);
 
     if (options->tls != NULL && (options->tls->calls == NULL || options->tls->driver == NULL)) {
-        return RLK_E_ARGUMENT; /* its init has failed */
+        RLKI_REFUSE(client, RLKI_WORD("options.tls is not ready: has its init failed?"), 0, 0, 0);
+        return RLK_E_ARGUMENT;
     }
     if (result == RLK_OK && config->url.host != NULL && options->tls != NULL) {
         return RLK_E_URL_PLAIN; /* else nobody would notice that nothing is encrypted */

@@ -198,9 +198,9 @@ typedef enum rlk_conn_state {
  *     rlk_conn_init(conn, config, now_ms)
  *
  * Starts in WAITING with the first attempt due at once. The config is copied; what it points to is
- * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, a bad client name), RLK_E_BUFFER
- * (ring, tx or rx below its minimum, or too small for the URL's credentials), RLK_E_TIMES,
- * RLK_E_LAYOUT.
+ * not. RLK_OK, RLK_E_ARGUMENT (NULL where something must be, such as `calls`, which
+ * rlk_client_conn_config sets; a bad client name), RLK_E_BUFFER (ring, tx or rx below its minimum,
+ * or too small for the URL's credentials), RLK_E_TIMES, RLK_E_LAYOUT.
  */
 #define rlk_conn_init(conn, config, now_ms)                                                        \
     rlki_conn_init((conn), (config), (now_ms), sizeof(rlk_conn), RLK_LAYOUT)

@@ -258,7 +258,8 @@ static rlk_result posix_conn_config(rlk_client *client, rlk_conn_config *config,
     rlk_result result = rlk_url_parse(&config->url, url);
 
     if (options->tls != NULL && (options->tls->calls == NULL || options->tls->driver == NULL)) {
-        return RLK_E_ARGUMENT; /* its init has failed */
+        RLKI_REFUSE(client, RLKI_WORD("options.tls is not ready: has its init failed?"), 0, 0, 0);
+        return RLK_E_ARGUMENT;
     }
     if (result == RLK_OK && config->url.host != NULL && options->tls != NULL) {
         return RLK_E_URL_PLAIN; /* else nobody would notice that nothing is encrypted */

@@ -58,6 +58,8 @@ static void refusal_put(text_out *out, const rlk_refusal *refusal)
 
     rlki_text_string(out, "; ");
     rlki_text_string(out, refusal->name);
+    if (refusal->most == 0) /* words alone */
+        return;
     if (size < (int64_t)UINT32_MAX) {
         rlki_text_string(out, negative ? " is -" : " is ");
         rlki_text_number(out, (uint32_t)size + negative);

@@ -292,9 +292,10 @@ static void mbed_explain_untrusted(mbed_session *session, const mbedtls_x509_crt
 {
     char issuer[MBED_NAMES_MAX] = "";
     const mbedtls_x509_name *part;
+    bool own = cert->issuer_raw.len == cert->subject_raw.len &&
+               memcmp(cert->issuer_raw.p, cert->subject_raw.p, cert->issuer_raw.len) == 0;
 
-    if (cert->issuer_raw.len == cert->subject_raw.len &&
-        memcmp(cert->issuer_raw.p, cert->subject_raw.p, cert->issuer_raw.len) == 0) {
+    if (own && depth == 0) {
         mbed_text(session->error, sizeof session->error,
                   "%s is self-signed, and is not among the trusted ones", mbed_whose(depth));
         return;
@@ -302,8 +303,9 @@ static void mbed_explain_untrusted(mbed_session *session, const mbedtls_x509_crt
     for (part = &cert->issuer; part != NULL; part = part->next)
         if (MBEDTLS_OID_CMP(MBEDTLS_OID_AT_CN, &part->oid) == 0)
             mbed_copy(issuer, sizeof issuer, part->val.p, part->val.len);
-    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA%s%s",
-              mbed_whose(depth), issuer[0] != '\0' ? ": CN=" : "", issuer);
+    mbed_text(session->error, sizeof session->error, "%s is by an untrusted CA (ca_file)%s%s",
+              mbed_whose(own ? 0 : depth), /* the CA's own, which the server sent, too */
+              issuer[0] != '\0' ? ": CN=" : "", issuer);
 }
 
 /* Keeps the reason in words; the leaf's replaces those of the CAs above it. */
@@ -828,9 +830,12 @@ static rlk_result mbed_file_error(rlk_mbedtls *tls, const char *file, const char
     int kind_of_error = -(-error & 0xff80); /* without that of the layer below */
     char words[96] = "";
 
-    if (error == 0 || kind_of_error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT ||
-        kind_of_error == MBEDTLS_ERR_X509_INVALID_FORMAT ||
-        kind_of_error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
+    if (error == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || error == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
+        mbed_text(words, sizeof words, "is encrypted, and key_password is %s",
+                  error == MBEDTLS_ERR_PK_PASSWORD_REQUIRED ? "not set" : "wrong");
+    else if (error == 0 || kind_of_error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT ||
+             kind_of_error == MBEDTLS_ERR_X509_INVALID_FORMAT ||
+             kind_of_error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)
         mbed_text(words, sizeof words, "has no %s in PEM", kind);
     else if (error == MBEDTLS_ERR_X509_FILE_IO_ERROR)
         mbed_text(words, sizeof words, "can't be read");

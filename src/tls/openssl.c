@@ -188,7 +188,7 @@ static void openssl_explain(openssl_session *session, X509_STORE_CTX *context)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         openssl_common_name(issuer, X509_get_issuer_name(cert));
-        OPENSSL_SAY(session, "%s is by an untrusted CA%s%s", whose,
+        OPENSSL_SAY(session, "%s is by an untrusted CA (ca_file)%s%s", whose,
                     issuer[0] != '\0' ? ": CN=" : "", issuer);
         break;
     case X509_V_ERR_INVALID_PURPOSE:
@@ -636,13 +636,23 @@ static rlk_result openssl_load_cas(rlk_openssl *tls, const rlk_tls_config *confi
     return RLK_OK;
 }
 
-/* The password of an encrypted key; without it, OpenSSL would ask for one on the terminal. */
+/* How often OpenSSL asked for the password of a key: an encrypted one alone has it ask. */
+typedef struct openssl_asked {
+    const char *password;
+    unsigned times;
+} openssl_asked;
+
+/* The password of an encrypted key; without it, OpenSSL would ask for one on the terminal.
+ * `context` is NULL while a certificate is read, which has none. */
 static int openssl_password(char *out, int cap, int writing, void *context)
 {
-    const char *password = (const char *)context;
+    openssl_asked *asked = (openssl_asked *)context;
+    const char *password = asked != NULL ? asked->password : NULL;
     size_t len = password != NULL ? strlen(password) : 0;
 
     (void)writing;
+    if (asked != NULL)
+        asked->times++;
     if (len == 0 || len > (size_t)cap)
         return -1;
     memcpy(out, password, len);
@@ -652,6 +662,7 @@ static int openssl_password(char *out, int cap, int writing, void *context)
 static rlk_result openssl_load_own(rlk_openssl *tls, const rlk_tls_config *config)
 {
     const char *key_file = config->key_file != NULL ? config->key_file : config->cert_file;
+    openssl_asked asked;
     int loaded;
 
     if (config->cert_file == NULL) {
@@ -665,11 +676,18 @@ static rlk_result openssl_load_own(rlk_openssl *tls, const rlk_tls_config *confi
         return RLK_E_TLS;
     if (SSL_CTX_use_certificate_chain_file(tls->context, config->cert_file) != 1)
         return openssl_file_error(tls, config->cert_file, "certificate");
-    SSL_CTX_set_default_passwd_cb_userdata(tls->context, (void *)(uintptr_t)config->key_password);
+    asked.password = config->key_password;
+    asked.times = 0;
+    SSL_CTX_set_default_passwd_cb_userdata(tls->context, &asked);
     loaded = SSL_CTX_use_PrivateKey_file(tls->context, key_file, SSL_FILETYPE_PEM);
     SSL_CTX_set_default_passwd_cb_userdata(tls->context, NULL);
     if (loaded == 1)
         return RLK_OK;
+    if (asked.times > 0) {
+        OPENSSL_FAIL(tls, "%.150s: is encrypted, and key_password is %s", key_file,
+                     asked.password != NULL ? "wrong" : "not set");
+        return RLK_E_TLS;
+    }
     if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH) {
         OPENSSL_FAIL(tls, "%.110s is not the key of %.110s", key_file, config->cert_file);
         return RLK_E_TLS;

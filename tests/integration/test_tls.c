@@ -90,7 +90,8 @@ static void test_tls_refuses_another_ca(void **state)
     (void)state;
     assert_int_equal(program_wait(run), 1);
     assert_contains(program_output(run), "E_TLS_REFUSED");
-    assert_contains(program_output(run), "certificate is by an untrusted CA: CN=authority ca)");
+    assert_contains(program_output(run),
+                    "certificate is by an untrusted CA (ca_file): CN=authority ca)");
     assert_int_equal(server_calls(redis, "hello"), 0);
 }
 

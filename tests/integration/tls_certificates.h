@@ -111,6 +111,9 @@ static const case_row case_rows[] = {
      .server.names = "DNS:a-name-that-is-longer-than-a-line-has-room-for.example.org"},
 
     {"by another CA", "untrusted CA", LOCALHOST, .server.issuer = "other"},
+    {"by another CA, which the server sends",
+     "server's certificate is by an untrusted CA (ca_file): CN=authority other", LOCALHOST,
+     .server.issuer = "other", .server.root = true},
     {"self-signed", "self-signed", LOCALHOST, .server.issuer = ""},
     {"self-signed, and trusted", NULL, LOCALHOST, .server.issuer = "", .trust = TRUST_ITSELF},
     {"folder of CAs", NULL, LOCALHOST, .trust = TRUST_FOLDER},
@@ -133,8 +136,9 @@ static const case_row case_rows[] = {
      .server.between = "nameConstraints=critical,excluded;DNS:localhost"},
     {"CA between, not for CAs", "CA", LOCALHOST,
      .server.between = "basicConstraints=critical,CA:FALSE"},
-    {"CA between, by another CA", "certificate of a CA is by an untrusted CA: CN=authority other",
-     LOCALHOST, .server.issuer = "other", .server.between = ""},
+    {"CA between, by another CA",
+     "certificate of a CA is by an untrusted CA (ca_file): CN=authority other", LOCALHOST,
+     .server.issuer = "other", .server.between = ""},
     {"any usage", "not for servers", LOCALHOST, .server.usage = "anyExtendedKeyUsage"},
     {"critical extension that nobody knows", "server's certificate: ", LOCALHOST,
      .server.extension = "1.2.3.4=critical,ASN1:NULL"},
@@ -391,9 +395,11 @@ static void test_tls_keys_that_are_wrong(void **state)
     config.key_file = path;
     assert_result(tls_backend_init(&backend, &config), RLK_E_TLS);
     assert_contains(tls_backend_error(&backend), path);
+    assert_contains(tls_backend_error(&backend), ": is encrypted, and key_password is not set");
     config.key_password = "wrong";
     assert_result(tls_backend_init(&backend, &config), RLK_E_TLS);
     assert_contains(tls_backend_error(&backend), path);
+    assert_contains(tls_backend_error(&backend), ": is encrypted, and key_password is wrong");
     config.key_password = "open sesame";
     assert_result(tls_backend_init(&backend, &config), RLK_OK);
     tls_backend_close(&backend);

@@ -422,6 +422,12 @@ static void test_tls_urls(void **state)
             assert_text_contains(rlk_client_error(&posix.client), rows[i].text);
     }
     tls_backend_close(&backend);
+    memset(&options, 0, sizeof options);
+    memset(&backend.tls, 0, sizeof backend.tls); /* as a failed init leaves it */
+    options.tls = &backend.tls;
+    assert_result(rlk_posix_open(&posix, "rediss://localhost", &options), RLK_E_ARGUMENT);
+    assert_text_contains(rlk_client_error(&posix.client),
+                         "range; options.tls is not ready: has its init failed?");
 }
 
 /* TLS to a plain port, whose server answers in words or not at all; and the reverse, whose server

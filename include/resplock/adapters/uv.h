@@ -16,6 +16,11 @@
 
 #if defined(RLKI_POSIX) && !defined(RLK_NO_POSIX) /* else socket.h has the error */
 
+#include <pthread.h>
+#ifndef PTHREAD_RWLOCK_INITIALIZER /* no other error follows */
+#error "uv.h needs what -std=c99 hides: compile with -D_POSIX_C_SOURCE=200809L or -std=gnu99"
+#else
+
 #include <uv.h>
 
 #ifdef __cplusplus
@@ -194,6 +199,8 @@ static inline void rlk_uv_stop(rlk_uv *adapter, void (*on_stopped)(void *app))
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* PTHREAD_RWLOCK_INITIALIZER */
 
 #endif /* RLKI_POSIX */
 

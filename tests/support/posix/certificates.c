@@ -176,6 +176,8 @@ void certificate_make(certificate *out, const certificate_spec *spec)
                       spec->common_name != NULL ? spec->common_name : "server", from, to, n, n);
     if (spec->between != NULL)
         certificate_shell("cat %u.between.crt >>%u.crt", n, n);
+    if (spec->root)
+        certificate_shell("cat %s.crt >>%u.crt", issuer, n);
     snprintf(out->file, sizeof out->file, "%s/%u.crt", certificate_home, n);
     snprintf(out->key_file, sizeof out->key_file, "%s/server.key", certificate_home);
 }

@@ -33,6 +33,7 @@ typedef struct certificate_spec {
     const char *between;     /* extensions of an authority of its own, which is by the issuer, and
                                 is in the file, too: "extendedKeyUsage=clientAuth", ""; NULL: the
                                 issuer signs it itself */
+    bool root;               /* the issuer's own certificate is in the file, too */
     int from_days;           /* it is valid from and until then, in days from now; */
     int to_days;             /* 0: since three days, and for two more */
 } certificate_spec;
