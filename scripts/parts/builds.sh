@@ -123,8 +123,8 @@ switch_built() {
     *) targets="$targets test_switches" ;;
     esac
     check "$name: build" build_targets "$name" "$targets" -DCMAKE_C_COMPILER=gcc \
-        -DCMAKE_BUILD_TYPE=Debug -DRESPLOCK_EXAMPLES=OFF -DRESPLOCK_OPTIONAL=OFF \
-        -DRESPLOCK_CHECKS=OFF "$@"
+        -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-g1 -DRESPLOCK_EXAMPLES=OFF \
+        -DRESPLOCK_OPTIONAL=OFF -DRESPLOCK_CHECKS=OFF "$@"
     [ "$failed" -ne "$before" ] ||
         run_tests "$name" "$name" "$waiting_jobs" -L 'unit|switches' -LE 'posix|fuzz'
 }
