@@ -4272,7 +4272,7 @@ static const result_row result_rows[] = {
      "the host name can't be resolved: is it spelt right, and does DNS know it?"},
     {RLK_E_CONNECT, "E_CONNECT", "can't connect: is the server running, and the address right?"},
     {RLK_E_CONNECT_TIMEOUT, "E_CONNECT_TIMEOUT",
-     "no connection within the connect time: is a firewall between?"},
+     "no connection within the connect time: is DNS slow, or is a firewall between?"},
     {RLK_E_RESPONSE_TIMEOUT, "E_RESPONSE_TIMEOUT",
      "no answer in time: is the server stopped, overloaded, or another kind of server?"},
     {RLK_E_EOF, "E_EOF", "the server closed the connection"},
