@@ -29,6 +29,7 @@
 #include <mbedtls/md.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/oid.h>
+#include <mbedtls/pkcs5.h>
 #include <mbedtls/platform.h>
 
 /* ---- Versions and configurations ---------------------------------------------------------- */
@@ -833,6 +834,9 @@ static rlk_result mbed_file_error(rlk_mbedtls *tls, const char *file, const char
     if (error == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || error == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
         mbed_text(words, sizeof words, "is encrypted, and key_password is %s",
                   error == MBEDTLS_ERR_PK_PASSWORD_REQUIRED ? "not set" : "wrong");
+    else if (error == MBEDTLS_ERR_PKCS5_FEATURE_UNAVAILABLE)
+        mbed_text(words, sizeof words,
+                  "is encrypted as this Mbed TLS can't read it: use openssl pkey -traditional");
     else if (error == 0 || kind_of_error == MBEDTLS_ERR_X509_CERT_UNKNOWN_FORMAT ||
              kind_of_error == MBEDTLS_ERR_X509_INVALID_FORMAT ||
              kind_of_error == MBEDTLS_ERR_PK_KEY_INVALID_FORMAT)

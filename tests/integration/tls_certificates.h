@@ -403,6 +403,11 @@ static void test_tls_keys_that_are_wrong(void **state)
     config.key_password = "open sesame";
     assert_result(tls_backend_init(&backend, &config), RLK_OK);
     tls_backend_close(&backend);
+    config.key_file = certificate_encrypted_pkcs8("open sesame");
+    if (tls_backend_init(&backend, &config) == RLK_OK)
+        tls_backend_close(&backend);
+    else
+        assert_contains(tls_backend_error(&backend), "use openssl pkey -traditional");
 }
 
 /* ---- The wrong port ---- */

@@ -242,3 +242,11 @@ const char *certificate_encrypted_key(const char *password)
                       password);
     return certificate_path("encrypted.key");
 }
+
+const char *certificate_encrypted_pkcs8(const char *password)
+{
+    certificate_begin();
+    certificate_shell("openssl pkey -in server.key -aes128 -passout 'pass:%s' -out encrypted.p8",
+                      password);
+    return certificate_path("encrypted.p8");
+}

@@ -64,6 +64,9 @@ void certificate_pin(const char *file, uint8_t pin[CERTIFICATE_PIN]);
 /* Returns the file of the key of all certificates, encrypted. The path lives until the teardown. */
 const char *certificate_encrypted_key(const char *password);
 
+/* The same, as OpenSSL 3 writes it: not every TLS library reads that. */
+const char *certificate_encrypted_pkcs8(const char *password);
+
 /* Writes a file beside the certificates; returns its path, which lives until the teardown. */
 const char *certificate_text(const char *name, const char *text);
 
