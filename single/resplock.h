@@ -16889,7 +16889,7 @@ RLKI_API rlk_result rlki_connect_begin(rlk_socket *sock, bool may_block, int64_t
 /* Goes on after RLK_PENDING, with the same results. revents: as poll says. */
 RLKI_API rlk_result rlki_connect_go_on(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Returns in words what takes too long, if it is not the connect itself; else "". */
+/* Returns in words what takes too long, or took it, if it is not the connect itself; else "". */
 RLKI_API const char *rlki_connect_overdue(const rlk_socket *sock);
 
 /* Ends the attempt or the stream, and closes the descriptor: IDLE. notify: after a close_notify of
@@ -17984,12 +17984,19 @@ void rlki_connect_shut(rlk_socket *sock, bool notify)
 
 /* ---- Connecting -------------------------------------------------------------------------- */
 
-/* The address under way failed. A refusal by the server itself says more than a route or a
- * protocol that this host lacks, and what TLS said more than both. */
+/* This host has no way to the address. */
+static bool connect_lacks(int error)
+{
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENETUNREACH;
+}
+
+/* The address under way failed. A refusal by the server itself says more than a lack of this host,
+ * or a time-out, and what came of TLS more than all of these. */
 static void connect_failed(rlk_socket *sock, int error)
 {
     rlki_connect_shut(sock, false);
-    if (sock->last_errno != ECONNREFUSED && sock->why == RLK_E_CONNECT) {
+    if (sock->last_errno != ECONNREFUSED && sock->why == RLK_E_CONNECT &&
+        (sock->last_errno == 0 || !connect_lacks(error))) {
         sock->last_errno = error;
     }
 }
@@ -18249,6 +18256,10 @@ static rlk_result connect_continue(rlk_socket *sock, short revents, int64_t now_
         outcome = connect_through(sock, now_ms);
     }
     if (outcome == CONNECT_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
+        if (sock->state == RLKI_SOCKET_TLS) {
+            sock->why = RLK_E_CONNECT_TIMEOUT;
+            sock->last_errno = 0;
+        }
         outcome = CONNECT_FAILED;
         errno = ETIMEDOUT;
     }
@@ -18271,14 +18282,13 @@ rlk_result rlki_connect_go_on(rlk_socket *sock, short revents, bool may_block, i
 
 const char *rlki_connect_overdue(const rlk_socket *sock)
 {
-    switch (sock->state) {
-    case RLKI_SOCKET_RESOLVING:
+    if (sock->state == RLKI_SOCKET_RESOLVING) {
         return CONNECT_NOT_RESOLVED;
-    case RLKI_SOCKET_TLS:
-        return sock->tls.backend->driver->no_answer;
-    default:
-        return "";
     }
+    if (sock->state == RLKI_SOCKET_TLS || sock->why == RLK_E_CONNECT_TIMEOUT) {
+        return sock->tls.backend->driver->no_answer;
+    }
+    return "";
 }
 
 /* ==== src/net/posix/errno_text.c ====
@@ -18674,6 +18684,9 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         result = rlki_connect_begin(sock, may_block, now_ms);
     }
     if (result != RLK_OK && result != RLK_PENDING) {
+        if (result == RLK_E_CONNECT_TIMEOUT) {
+            rlk_conn_explain(sock->conn, rlki_connect_overdue(sock));
+        }
         socket_end(sock, result, sock->last_errno, now_ms);
     } else if (sock->state == RLKI_SOCKET_UP) {
         (void)socket_transfer(sock, 0, now_ms); /* those events were not the stream's */

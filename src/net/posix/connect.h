@@ -28,7 +28,7 @@ rlk_result rlki_connect_begin(rlk_socket *sock, bool may_block, int64_t now_ms);
 /* Goes on after RLK_PENDING, with the same results. revents: as poll says. */
 rlk_result rlki_connect_go_on(rlk_socket *sock, short revents, bool may_block, int64_t now_ms);
 
-/* Returns in words what takes too long, if it is not the connect itself; else "". */
+/* Returns in words what takes too long, or took it, if it is not the connect itself; else "". */
 const char *rlki_connect_overdue(const rlk_socket *sock);
 
 /* Ends the attempt or the stream, and closes the descriptor: IDLE. notify: after a close_notify of

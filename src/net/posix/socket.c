@@ -338,6 +338,9 @@ void rlk_socket_service(rlk_socket *sock, short revents, bool may_block, int64_t
         result = rlki_connect_begin(sock, may_block, now_ms);
     }
     if (result != RLK_OK && result != RLK_PENDING) {
+        if (result == RLK_E_CONNECT_TIMEOUT) {
+            rlk_conn_explain(sock->conn, rlki_connect_overdue(sock));
+        }
         socket_end(sock, result, sock->last_errno, now_ms);
     } else if (sock->state == RLKI_SOCKET_UP) {
         (void)socket_transfer(sock, 0, now_ms); /* those events were not the stream's */
