@@ -49,6 +49,8 @@ static void test_resolver_tries_all_addresses(void **state)
     for (row = 0; resolver_row(row); row++) {
         resolver_open();
         for (i = 0; i < COUNT_OF(rows); i++) {
+            if (strstr(rows[i], "::1") != NULL && !support_has_ipv6())
+                continue;
             zone_set(NAME, ZONE_ADDRESSES, rows[i]);
             user_open(&one, NAME, server_port(redis), NULL);
             assert_result(user_acquire(&one, RLK_TRY), RLK_OK);

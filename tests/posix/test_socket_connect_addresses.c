@@ -45,6 +45,9 @@ static void test_socket_connect_takes_literals(void **state)
         peer server;
         client c;
 
+        if (rows[i].family == AF_INET6 && !support_has_ipv6()) {
+            continue;
+        }
         peer_init(&server, rows[i].family);
         client_init_port(&c, rows[i].host, &server);
         client_ready(&c);
@@ -335,6 +338,9 @@ static void test_socket_connect_knows_localhost(void **state)
     int refuses;
 
     (void)state;
+    if (!support_has_ipv6()) {
+        return;
+    }
     do { /* a port of both families, where only IPv6 listens */
         peer_init(&server, AF_INET6);
         refuses = listener_new(AF_INET, server.port, &port, false);
@@ -585,6 +591,9 @@ static void test_socket_connect_asks_the_system(void **state)
     size_t i;
 
     (void)state;
+    if (!support_has_ipv6()) {
+        return;
+    }
     peer_init(&server, AF_INET6);
     memset(list, 0, sizeof list);
     memset(&v4, 0, sizeof v4);

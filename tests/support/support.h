@@ -86,6 +86,9 @@ int64_t support_now_ms(void);
 
 void support_sleep_ms(int64_t ms);
 
+/* Whether the loopback interface has IPv6, which containers often lack; says so if not. */
+bool support_has_ipv6(void);
+
 /* Waits until the condition is true, looking every millisecond; fails the test after 10 s (times
  * the time factor). */
 #define wait_until(condition)                                                                      \

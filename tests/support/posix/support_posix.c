@@ -7,9 +7,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +30,19 @@ void support_sleep_ms(int64_t ms)
 
     while (nanosleep(&left, &left) != 0 && errno == EINTR)
         ;
+}
+
+bool support_has_ipv6(void)
+{
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof name) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (!bound)
+        fprintf(stderr, "no IPv6 here: not tested\n");
+    return bound;
 }
 
 /* ---- Teardown ---- */
