@@ -19447,6 +19447,14 @@ static void posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
     }
 }
 
+/* The loop that a client has left, if it had one. */
+static void posix_notify_removed(rlk_loop *loop)
+{
+    if (loop != NULL) {
+        loop->calls->removed(loop);
+    }
+}
+
 void rlk_posix_close(rlk_posix_client *posix)
 {
     rlk_loop *loop;
@@ -19469,10 +19477,8 @@ void rlk_posix_close(rlk_posix_client *posix)
     posix->client.nodes = 0;
     rlki_wakeup_close(&posix->wakeup);
     rlk_system_fork_close(&posix->fork_mark);
-    if (loop != NULL) {
-        posix_set_loop(posix, NULL);
-        loop->calls->removed(loop);
-    }
+    posix_set_loop(posix, NULL);
+    posix_notify_removed(loop);
 }
 
 /* Reads nothing that changes while the client is open, and writes nothing but a byte to the pipe.
@@ -19515,9 +19521,7 @@ rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop)
         return RLK_E_STATE;
     }
     posix_set_loop(posix, loop);
-    if (before != NULL) {
-        before->calls->removed(before);
-    }
+    posix_notify_removed(before);
     return RLK_OK;
 }
 
