@@ -1673,6 +1673,7 @@ typedef struct rlk_waiter {
     rlk_node_mask compared;  /* nodes that were compared in this attempt */
     rlk_node_mask read;      /* nodes that said who holds it, since they were found busy last */
     rlk_node_mask overtaken; /* nodes where another lock of the client lets go behind our command */
+    rlk_node_mask lasting;   /* nodes where the key outlives a recheck by time that runs late */
     uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node: an rlk_cause */
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     int32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */
@@ -11660,6 +11661,18 @@ void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, 
     lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
 }
 
+/* Nothing but time makes the lock ask again, before the key there expires at expiry_ms. */
+static void recheck_by_time(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms,
+                            int32_t expiry_ms)
+{
+    unsigned i = rlki_index(node);
+
+    rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_RECHECK);
+    lock->as.wait.lasting &= (rlk_node_mask)~rlki_bit(i);
+    if (rlki_earlier(expiry_ms, 2 * lock->node_timeout_ms) > lock->as.wait.recheck_at_ms[i])
+        lock->as.wait.lasting |= rlki_bit(i);
+}
+
 /* Returns true if the recheck of a node comes later than in pause_ms. */
 static bool recheck_is_after(const rlk_lock *lock, unsigned node, uint32_t pause_ms)
 {
@@ -11748,20 +11761,31 @@ void rlki_recheck_failed(rlk_lock *lock)
 
 /* ---- What nodes answer ---- */
 
+/* Returns true if the key there can not have expired before the answer to a recheck by time. A
+ * program that runs late sends the recheck late, and reads both answers late: the one to PTTL and
+ * this one. The push of an expiry may come behind the answer, which is no broken word. */
+static bool recheck_unexpired(const rlk_lock *lock, unsigned node)
+{
+    return (lock->as.wait.lasting & rlki_bit(node)) != 0 &&
+           rlki_earlier(lock->client->now_ms, lock->node_timeout_ms) <
+               lock->as.wait.recheck_at_ms[node];
+}
+
 /*
  * The server has broken its word if the node was asked by time only, that is: this stream read
- * the key under tracking; its TTL, if any, was longer than the time until now, so it did not
- * expire; since then nothing has notified of it: no push, no lock of this client that let go of it,
- * no new stream (rlki_recheck_notified). A push comes before the reply that shows the change, and
- * an eviction from the server's table of keys is notified too. What is left are clocks of servers
- * that jump: so once is an accident. Where a lock of this client has the key, that one has read it,
- * once it is watched (held.c). A connection that breaks its word counts as one without
- * tracking until the next stream, which costs commands and nothing else (fault 107).
+ * the key under tracking; its TTL, if any, is longer than the time until now, so it did not
+ * expire (recheck_unexpired); since then nothing has notified of it: no push, no lock of this
+ * client that let go of it, no new stream (rlki_recheck_notified). A push comes before the reply
+ * that shows the change, and an eviction from the server's table of keys is notified too. What is
+ * left are clocks of servers that jump: so once is an accident. Where a lock of this client has the
+ * key, that one has read it, once it is watched (held.c). A connection that breaks its word counts
+ * as one without tracking until the next stream, which costs commands and nothing else (fault 107).
  */
 void rlki_recheck_missed(rlk_lock *lock, const rlk_node_lock *node)
 {
     if (lock->as.wait.recheck_cause[rlki_index(node)] == RLK_CAUSE_RECHECK &&
-        rlki_queue_is_watched(lock) && rlk_conn_missed(rlki_route(lock, rlki_index(node)))) {
+        recheck_unexpired(lock, rlki_index(node)) && rlki_queue_is_watched(lock) &&
+        rlk_conn_missed(rlki_route(lock, rlki_index(node)))) {
         RLKI_COUNT(lock->client, silent);
     }
     lock->as.wait.recheck_cause[rlki_index(node)] = RLK_CAUSE_RETRY; /* a change counts once */
@@ -11841,7 +11865,8 @@ void rlki_recheck_answered(rlk_lock *lock, rlk_node_lock *node, int32_t ttl_ms)
                                rlki_client_jitter(lock->client, 0, lock->retry_min_ms),
                            RLK_CAUSE_EXPIRY);
     else
-        rlki_recheck_later(lock, node, slow_ms, RLK_CAUSE_RECHECK);
+        recheck_by_time(lock, node, slow_ms,
+                        ttl_ms < 0 ? RLKI_NEVER : rlki_from_now(lock, (uint32_t)ttl_ms));
 }
 
 void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
@@ -11874,13 +11899,15 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
     lock->cause = RLK_CAUSE_LOCAL;
     lock->handoffs = 0;
     rlki_queue_count(lock, before, held);
+    lock->as.wait.lasting = before->as.wait.lasting;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         const rlk_node_lock *other = &before->nodes[i];
         bool known = recheck_is_busy(before, i) && other->request.state == RLK_REQUEST_IDLE;
 
-        if ((held && other->vote == RLKI_VOTE_YES) || /* it will notify of its end */
-            (known && recheck_is_after(before, i, lock->recheck_max_ms))) {
+        if (held && other->vote == RLKI_VOTE_YES) { /* it will notify of its end */
+            recheck_by_time(lock, node, recheck_slow(lock), other->expiry_ms);
+        } else if (known && recheck_is_after(before, i, lock->recheck_max_ms)) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
         } else if (known) {
             lock->as.wait.busy |= rlki_bit(i);

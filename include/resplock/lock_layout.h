@@ -164,6 +164,7 @@ typedef struct rlk_waiter {
     rlk_node_mask compared;  /* nodes that were compared in this attempt */
     rlk_node_mask read;      /* nodes that said who holds it, since they were found busy last */
     rlk_node_mask overtaken; /* nodes where another lock of the client lets go behind our command */
+    rlk_node_mask lasting;   /* nodes where the key outlives a recheck by time that runs late */
     uint8_t recheck_cause[RLK_MAX_NODES]; /* of a busy node: an rlk_cause */
     int16_t reported;                     /* reason that the last report gave, or the next gives */
     int32_t recheck_at_ms[RLK_MAX_NODES]; /* of a busy node */

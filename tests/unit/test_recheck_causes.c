@@ -5,6 +5,8 @@
  */
 #include "lock_tracked.h"
 
+#include "lock/clock.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -133,6 +135,115 @@ static void test_fault_107_server_that_never_notifies(void **state)
             assert_int_equal(stats.silent, notified == 0);
         }
 #endif
+    }
+}
+
+/* ... but a key with a TTL may have expired, when the recheck leaves late, or its answer is read
+ * late: the server need not have notified of that before its answer. */
+static void test_fault_107_key_that_expired_meanwhile(void **state)
+{
+    enum {
+        RECHECK_MAX = 600,
+        TIMEOUT = 1000
+    };
+    static const struct {
+        int64_t ttl_ms;
+        int64_t late_ms;
+        int64_t read_ms;
+        bool broken;
+    } rows[] = {
+        {-1, 0, 0, true},
+        {-1, 0, TIMEOUT / 2, true},
+        {DAY_MS, 0, 0, true},
+        {DAY_MS, TIMEOUT / 2, 0, true},
+        {DAY_MS, 0, TIMEOUT / 2, true},
+        {RECHECK_MAX + 2 * TIMEOUT + 1, TIMEOUT / 2, TIMEOUT / 4, true},
+        {RECHECK_MAX, RECHECK_MAX, 0, false},
+        {RECHECK_MAX, 0, RECHECK_MAX, false},
+        {RECHECK_MAX, 0, 0, false},
+        {RECHECK_MAX + 1, 0, TIMEOUT / 2, false},
+        {RECHECK_MAX + 2 * TIMEOUT + 1, 2 * TIMEOUT, TIMEOUT / 2, false},
+    };
+    size_t i;
+    unsigned cycle;
+
+    (void)state;
+    for (i = 0; support_row(i, COUNT_OF(rows)); i++) {
+        rlk_lock_config config = rlk_lock_config_default();
+        rlk_lock lock;
+        char reply[24];
+
+        config.recheck_max_ms = RECHECK_MAX;
+        config.node_timeout_ms = TIMEOUT;
+        (void)snprintf(reply, sizeof reply, ":%d\r\n", (int)rows[i].ttl_ms);
+        tracked_open(&h, 1);
+        assert_result(rlk_lock_init(&lock, h.client, HARNESS_KEY, &config), RLK_OK);
+        for (cycle = 0; cycle < 2; cycle++) {
+            assert_result(rlk_acquire_start(&lock, RLK_FOREVER), RLK_PENDING);
+            (void)harness_expect(&h, 0, HARNESS_SET);
+            harness_reply(&h, 0, HARNESS_NIL);
+            harness_reply(&h, 0, reply);
+            if (rows[i].late_ms > 0)
+                h.now_ms =
+                    rlki_client_clock_of(h.client, lock.as.wait.recheck_at_ms[0]) + rows[i].late_ms;
+            assert_true(tracked_until(&h, 0, HARNESS_SET, RECHECK_MAX) >= 0);
+            assert_int_equal(lock.cause, RLK_CAUSE_RECHECK);
+            h.now_ms += rows[i].read_ms;
+            harness_reply(&h, 0, HARNESS_OK);
+            harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+            assert_result(rlk_release_start(&lock), RLK_PENDING);
+            harness_reply(&h, 0, ":1\r\n");
+            harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
+        }
+        assert_int_equal(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn), !rows[i].broken);
+    }
+}
+
+/* ... and the next of the queue finds out as well, by what the lock before it knew of the key. */
+static void test_fault_107_next_of_the_queue(void **state)
+{
+    rlk_lock_config config = rlk_lock_config_default();
+    rlk_lock locks[2];
+    unsigned held;
+    unsigned i;
+
+    (void)state;
+    config.recheck_max_ms = 250;
+    config.watch_after_ms = 1;
+    for (held = 0; support_row(held, 2); held++) {
+        tracked_open(&h, 1);
+        for (i = 0; i < 2; i++)
+            assert_result(rlk_lock_init(&locks[i], h.client, HARNESS_KEY, &config), RLK_OK);
+        for (i = 0; i < 2; i++) {
+            assert_true(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));
+            harness_put(&h, 0, HARNESS_KEY, FOREIGN, -1);
+            assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
+            assert_result(rlk_acquire_start(&locks[1], RLK_FOREVER), RLK_PENDING);
+            harness_serve_all(&h);
+            if (held == 1) {
+                harness_delete(&h, 0, HARNESS_KEY);
+                harness_serve_all(&h);
+                harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+                tracked_watch(&h, 1);
+            } else {
+                assert_result(rlk_cancel(&locks[0]), RLK_OK);
+                harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
+            }
+            harness_remove(&h, 0, HARNESS_KEY);
+            assert_true(tracked_until(&h, 0, HARNESS_SET, 250) >= 0);
+            assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
+            harness_serve_all(&h);
+            harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+            if (held == 1) {
+                assert_result(rlk_release_start(&locks[0]), RLK_PENDING);
+                harness_serve_all(&h);
+                harness_expect_result(&h, RLK_OP_RELEASE, RLK_NOT_OWNER);
+            }
+            assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
+            harness_serve_all(&h);
+            harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
+        }
+        assert_false(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));
     }
 }
 
@@ -267,6 +378,8 @@ int main(void)
         cmocka_unit_test(test_recheck_when_the_ttl_is_over),
         cmocka_unit_test(test_recheck_within_its_time),
         cmocka_unit_test(test_fault_107_server_that_never_notifies),
+        cmocka_unit_test(test_fault_107_key_that_expired_meanwhile),
+        cmocka_unit_test(test_fault_107_next_of_the_queue),
         cmocka_unit_test(test_recheck_time_is_configured),
         cmocka_unit_test(test_recheck_gone_between_set_and_pttl),
         cmocka_unit_test(test_fault_80_released_between_set_and_pttl),
