@@ -694,6 +694,11 @@ static rlk_tls_status mbed_begin(void *context, const rlk_tls_io *io, const rlk_
     if (result == 0 && session->begun)
         result = mbedtls_ssl_session_reset(&session->ssl);
     session->begun = true;
+#ifndef RLK_NO_POSIX
+    if (result == 0) /* else a child of fork has the keys of its parent */
+        result = mbedtls_ctr_drbg_reseed((mbedtls_ctr_drbg_context *)session->tls->config.p_rng,
+                                         NULL, 0);
+#endif
     if (result == 0) /* sent as SNI, and so not of an address */
         result = mbedtls_ssl_set_hostname(&session->ssl, peer->ip_len == 0 ? peer->name : NULL);
     if (result == 0 && session->has_kept)
@@ -1008,10 +1013,6 @@ rlk_result rlk_mbedtls_init(rlk_mbedtls *tls, const rlk_tls_config *config)
     mbedtls_ssl_config_init(&tls->config);
     error = mbedtls_ctr_drbg_seed(&tls->random, mbed_entropy, &tls->entropy,
                                   (const unsigned char *)personal, sizeof personal - 1);
-#ifndef RLK_NO_POSIX
-    /* each number with new entropy: else a child of fork has the keys of its parent */
-    mbedtls_ctr_drbg_set_prediction_resistance(&tls->random, MBEDTLS_CTR_DRBG_PR_ON);
-#endif
 #ifdef MBED_PSA
     if (error == 0 && psa_crypto_init() != PSA_SUCCESS)
         error = MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;

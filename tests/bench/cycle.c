@@ -3,6 +3,7 @@
  * Acquire and release of a free lock, one after the other, on one server or on several. Unit: both.
  */
 #include "floor.h"
+#include "patience.h"
 #include "rounds.h"
 
 #include "resplock.h"
@@ -207,7 +208,7 @@ static void cycle_open_nodes(char *const *addresses, size_t count)
         memory->rx_cap = CYCLE_BUF;
     }
     rounds_require(rlk_posix_open_nodes(&cycle_resplock.posix, urls, cycle_resplock.memory, count,
-                                        NULL) == RLK_OK);
+                                        &patience) == RLK_OK);
 }
 
 static void cycle_open_resplock(char *const *addresses, size_t count)
@@ -217,6 +218,7 @@ static void cycle_open_resplock(char *const *addresses, size_t count)
     rounds_require(count >= 1 && count <= CYCLE_NODES_MAX);
     cycle_open_nodes(addresses, count);
     config.ttl_ms = CYCLE_TTL_MS;
+    config.node_timeout_ms = PATIENCE_NODE_MS;
     rounds_require(rlk_lock_init(&cycle_resplock.lock, &cycle_resplock.posix.client, CYCLE_KEY,
                                  &config) == RLK_OK);
 }

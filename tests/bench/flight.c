@@ -5,6 +5,7 @@
  * release of one.
  */
 #include "floor.h"
+#include "patience.h"
 #include "rounds.h"
 
 #include "resplock.h"
@@ -328,8 +329,9 @@ static void flight_open_resplock(char *const *addresses, size_t count)
     flight_resplock.memory.rx = flight_resplock.rx;
     flight_resplock.memory.rx_cap = sizeof flight_resplock.rx;
     rounds_require(rlk_posix_open_nodes(&flight_resplock.posix, &url, &flight_resplock.memory, 1,
-                                        NULL) == RLK_OK);
+                                        &patience) == RLK_OK);
     config.ttl_ms = FLIGHT_TTL_MS;
+    config.node_timeout_ms = PATIENCE_NODE_MS;
     for (i = 0; i < FLIGHT_MAX; i++)
         rounds_require(rlk_lock_init(&flight_resplock.locks[i], &flight_resplock.posix.client,
                                      flight_locks[i].key, &config) == RLK_OK);

@@ -18,6 +18,7 @@
 #include "handoff.h"
 
 #include "floor.h"
+#include "patience.h"
 #include "rounds.h"
 
 #include "resplock.h"
@@ -28,13 +29,13 @@
 #include <time.h>
 
 #define HANDOFF_MS        INT64_C(1000000)
-#define HANDOFF_APART_NS  (1 * HANDOFF_MS)    /* beginnings of waiters */
-#define HANDOFF_IDLE_NS   (20 * HANDOFF_MS)   /* of 2., for each waiter */
-#define HANDOFF_HOLD_NS   INT64_C(500000)     /* of 3.: at least, and */
-#define HANDOFF_HERD_NS   INT64_C(40000)      /* for each waiter that must get its no, and */
-#define HANDOFF_RANDOM_NS INT64_C(500000)     /* a random part of this, or of what pollers need */
-#define HANDOFF_ROUND_NS  (400 * HANDOFF_MS)  /* of 3.: then the round has fewer hand-offs */
-#define HANDOFF_STUCK_NS  (5000 * HANDOFF_MS) /* nothing takes as long */
+#define HANDOFF_APART_NS  (1 * HANDOFF_MS)   /* beginnings of waiters */
+#define HANDOFF_IDLE_NS   (20 * HANDOFF_MS)  /* of 2., for each waiter */
+#define HANDOFF_HOLD_NS   INT64_C(500000)    /* of 3.: at least, and */
+#define HANDOFF_HERD_NS   INT64_C(40000)     /* for each waiter that must get its no, and */
+#define HANDOFF_RANDOM_NS INT64_C(500000)    /* a random part of this, or of what pollers need */
+#define HANDOFF_ROUND_NS  (400 * HANDOFF_MS) /* of 3.: then the round has fewer hand-offs */
+#define HANDOFF_STUCK_NS  (PATIENCE_MS * HANDOFF_MS)
 #define HANDOFF_NOBODY    HANDOFF_CLIENTS
 
 typedef enum handoff_state {
@@ -340,9 +341,11 @@ static void handoff_rlk_open(unsigned client, const char *address)
     rlk_lock_config config = rlk_lock_config_default();
 
     config.ttl_ms = HANDOFF_TTL_MS;
+    config.node_timeout_ms = PATIENCE_NODE_MS;
     (void)snprintf(handoff_rlk.url, sizeof handoff_rlk.url, "%s%s",
                    address[0] == '/' ? "unix://" : "redis://127.0.0.1:", address);
-    rounds_require(rlk_posix_open(&handoff_rlk.clients[client], handoff_rlk.url, NULL) == RLK_OK);
+    rounds_require(rlk_posix_open(&handoff_rlk.clients[client], handoff_rlk.url, &patience) ==
+                   RLK_OK);
     rounds_require(rlk_lock_init(&handoff_rlk.locks[client], &handoff_rlk.clients[client].client,
                                  handoff_resplock.key, &config) == RLK_OK);
 }

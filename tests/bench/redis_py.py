@@ -56,7 +56,7 @@ class Waiter(threading.Thread):
 class Handoff:
     """As handoff.c, but with threads."""
 
-    APART, IDLE, HOLD, HERD, PAUSE, ROUND, STUCK = 0.001, 0.02, 0.0005, 0.00004, 0.1, 0.4, 5
+    APART, IDLE, HOLD, HERD, PAUSE, ROUND, STUCK = 0.001, 0.02, 0.0005, 0.00004, 0.1, 0.4, 60
 
     def __init__(self, address):
         self.control = connect(address)

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "floor.h"
+#include "patience.h"
 #include "rounds.h"
 
 #include "resplock.h"
@@ -172,7 +173,7 @@ static void shares_contend_resplock(unsigned process, int64_t hold_ns)
         memory[i].rx = rx[i];
         memory[i].rx_cap = SHARES_BUF;
     }
-    rounds_require(rlk_posix_open_nodes(&posix, urls, memory, shares.count, NULL) == RLK_OK);
+    rounds_require(rlk_posix_open_nodes(&posix, urls, memory, shares.count, &patience) == RLK_OK);
     config.ttl_ms = SHARES_TTL_MS;
     rounds_require(rlk_lock_init(&lock, &posix.client, SHARES_KEY, &config) == RLK_OK);
     __atomic_add_fetch(&shares.board->ready, 1, __ATOMIC_SEQ_CST);

@@ -5,6 +5,7 @@
  * "reconnect", a connection that resumes the TLS session of the one before, and a cycle; "connect",
  * the same with a new client. Notes: bytes sent and received, TLS and all.
  */
+#include "patience.h"
 #include "rounds.h"
 
 #include "resplock/tls/mbedtls.h"
@@ -34,8 +35,11 @@ static struct {
 
 static void tls_connect(void)
 {
+    rlk_lock_config config = rlk_lock_config_default();
+
+    config.node_timeout_ms = PATIENCE_NODE_MS;
     rounds_require(rlk_posix_open(&tls.posix, tls.url, &tls.options) == RLK_OK);
-    rounds_require(rlk_lock_init(&tls.lock, &tls.posix.client, "lock:resource", NULL) == RLK_OK);
+    rounds_require(rlk_lock_init(&tls.lock, &tls.posix.client, "lock:resource", &config) == RLK_OK);
 }
 
 static void tls_close(void)
@@ -48,6 +52,7 @@ static void tls_open(const rlk_tls *backend, char *const *addresses)
 {
     (void)snprintf(tls.url, sizeof tls.url, "%s://127.0.0.1:%s",
                    backend != NULL ? "rediss" : "redis", addresses[0]);
+    tls.options = patience;
     tls.options.tls = backend;
     tls_connect();
 }
@@ -100,7 +105,7 @@ static void tls_count(bool begins)
 
 static void tls_cycle(void)
 {
-    rounds_require(rlk_acquire(&tls.lock, 5000) == RLK_OK);
+    rounds_require(rlk_acquire(&tls.lock, PATIENCE_MS) == RLK_OK);
     rounds_require(rlk_release(&tls.lock) == RLK_OK);
 }
 

@@ -56,8 +56,8 @@ typedef struct rlk_mbedtls {
 /*
  * Reads the certificates, and seeds a generator of random numbers of its own from the entropy
  * sources of Mbed TLS. `config` may be NULL: the system's store, and no client's certificate. With
- * the POSIX driver each number takes new entropy, so that a child of fork, whose clients are its
- * own, has other keys than its parent.
+ * the POSIX driver each connection takes new entropy, so that a child of fork, whose clients are
+ * its own, has other keys than its parent.
  *
  * The system's store is the file or folder that the environment variables SSL_CERT_FILE and
  * SSL_CERT_DIR name, else the first of these files that is there: those of Debian, Fedora, openSUSE
