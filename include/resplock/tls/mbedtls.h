@@ -58,6 +58,8 @@ typedef struct rlk_mbedtls {
  * sources of Mbed TLS. `config` may be NULL: the system's store, and no client's certificate. With
  * the POSIX driver each connection takes new entropy, so that a child of fork, whose clients are
  * its own, has other keys than its parent.
+ * But TLS 1.3, in Mbed TLS 3, draws keys from PSA's generator, which a child inherits: there a
+ * program forks before its first rlk_mbedtls_init.
  *
  * The system's store is the file or folder that the environment variables SSL_CERT_FILE and
  * SSL_CERT_DIR name, else the first of these files that is there: those of Debian, Fedora, openSUSE
