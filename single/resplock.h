@@ -3131,9 +3131,10 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 
 /*
  * Has a loop notified: see rlk_loop_calls. NULL removes the client from its loop, which is notified
- * by `removed`: so an adapter stops. `loop` stays where it is until then, or until the client is
- * closed. One client has one loop at most, and a loop may have many clients.
- * RLK_OK; RLK_E_STATE: it has another; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
+ * by `removed`: an adapter then serves nobody, and is still to be stopped. `loop` stays where it is
+ * until then, or until the client is closed. One client has one loop at most, and a loop may have
+ * many clients.
+ * RLK_OK; RLK_E_STATE: it has one; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
  */
 RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
 
@@ -11659,6 +11660,7 @@ void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, 
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
     lock->as.wait.recheck_at_ms[rlki_index(node)] = rlki_from_now(lock, pause_ms);
     lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
+    lock->as.wait.lasting &= (rlk_node_mask)~rlki_bit(rlki_index(node));
 }
 
 /* Nothing but time makes the lock ask again, before the key there expires at expiry_ms. */
@@ -11668,7 +11670,6 @@ static void recheck_by_time(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_
     unsigned i = rlki_index(node);
 
     rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_RECHECK);
-    lock->as.wait.lasting &= (rlk_node_mask)~rlki_bit(i);
     if (rlki_earlier(expiry_ms, 2 * lock->node_timeout_ms) > lock->as.wait.recheck_at_ms[i])
         lock->as.wait.lasting |= rlki_bit(i);
 }
@@ -11890,16 +11891,19 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
 static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
 {
     bool held = before->state == RLKI_HELD;
+    /* reckoned with the time-out of the lock before */
+    rlk_node_mask lasting =
+        lock->node_timeout_ms <= before->node_timeout_ms ? before->as.wait.lasting : 0;
     unsigned i;
 
     rlki_recheck_begin(lock);
+    lock->as.wait.lasting = 0;
     if (held)
         lock->flags |= RLKI_LOCK_HOLDER;
     lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
     lock->cause = RLK_CAUSE_LOCAL;
     lock->handoffs = 0;
     rlki_queue_count(lock, before, held);
-    lock->as.wait.lasting = before->as.wait.lasting;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         const rlk_node_lock *other = &before->nodes[i];
@@ -11909,7 +11913,9 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
             recheck_by_time(lock, node, recheck_slow(lock), other->expiry_ms);
         } else if (known && recheck_is_after(before, i, lock->recheck_max_ms)) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
+            lock->as.wait.lasting |= (rlk_node_mask)(lasting & rlki_bit(i));
         } else if (known) {
+            lock->as.wait.lasting |= (rlk_node_mask)(lasting & rlki_bit(i));
             lock->as.wait.busy |= rlki_bit(i);
             lock->as.wait.recheck_at_ms[i] = before->as.wait.recheck_at_ms[i];
             lock->as.wait.recheck_cause[i] = before->as.wait.recheck_cause[i];
@@ -17288,12 +17294,12 @@ static rlk_result resolver_ask(rlk_socket *sock, const char *host, uint16_t port
 }
 
 /* Returns the page for the next answer: the one behind, if the attempt before came to its last
- * address, and else the same. */
+ * address, and else the same, also after an attempt without an answer. */
 static uint8_t resolver_page(const rlk_socket *sock)
 {
     unsigned next = sock->page + 1u;
 
-    if (sock->address_next < sock->addresses_len) {
+    if (sock->address_next < sock->addresses_len || sock->lookup.found == 0) {
         return sock->page;
     }
     return next * RLK_MAX_ADDRESSES < sock->lookup.found && next <= UINT8_MAX ? (uint8_t)next : 0;
@@ -17931,6 +17937,7 @@ const rlk_tls_driver *rlk_socket_tls_driver(void)
  *        |        | with TLS: connect() at once, or writable without an error
  *        |        v
  *        |  +-----------+  fails: next address; none: RLK_E_TLS
+ *        |  |           |  its time is over: next address; none: RLK_E_CONNECT_TIMEOUT
  *        |  |    TLS    |  refused for good: RLK_E_TLS_REFUSED
  *        |  +-----------+ --------------------------------------------------------------> over
  *        v        v
@@ -18283,7 +18290,7 @@ static rlk_result connect_continue(rlk_socket *sock, short revents, int64_t now_
         outcome = connect_through(sock, now_ms);
     }
     if (outcome == CONNECT_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
-        if (sock->state == RLKI_SOCKET_TLS) {
+        if (sock->state == RLKI_SOCKET_TLS && sock->why == RLK_E_CONNECT) {
             sock->why = RLK_E_CONNECT_TIMEOUT;
             sock->last_errno = 0;
         }

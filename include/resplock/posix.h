@@ -205,9 +205,10 @@ RLK_API rlk_result rlk_posix_interrupt(const rlk_posix_client *posix);
 
 /*
  * Has a loop notified: see rlk_loop_calls. NULL removes the client from its loop, which is notified
- * by `removed`: so an adapter stops. `loop` stays where it is until then, or until the client is
- * closed. One client has one loop at most, and a loop may have many clients.
- * RLK_OK; RLK_E_STATE: it has another; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
+ * by `removed`: an adapter then serves nobody, and is still to be stopped. `loop` stays where it is
+ * until then, or until the client is closed. One client has one loop at most, and a loop may have
+ * many clients.
+ * RLK_OK; RLK_E_STATE: it has one; RLK_E_FORKED, RLK_E_CLOSED, RLK_E_ARGUMENT.
  */
 RLK_API rlk_result rlk_posix_set_loop(rlk_posix_client *posix, rlk_loop *loop);
 

@@ -66,6 +66,7 @@ void rlki_recheck_later(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_ms, 
     lock->as.wait.busy |= rlki_bit(rlki_index(node));
     lock->as.wait.recheck_at_ms[rlki_index(node)] = rlki_from_now(lock, pause_ms);
     lock->as.wait.recheck_cause[rlki_index(node)] = (uint8_t)cause;
+    lock->as.wait.lasting &= (rlk_node_mask)~rlki_bit(rlki_index(node));
 }
 
 /* Nothing but time makes the lock ask again, before the key there expires at expiry_ms. */
@@ -75,7 +76,6 @@ static void recheck_by_time(rlk_lock *lock, rlk_node_lock *node, uint32_t pause_
     unsigned i = rlki_index(node);
 
     rlki_recheck_later(lock, node, pause_ms, RLK_CAUSE_RECHECK);
-    lock->as.wait.lasting &= (rlk_node_mask)~rlki_bit(i);
     if (rlki_earlier(expiry_ms, 2 * lock->node_timeout_ms) > lock->as.wait.recheck_at_ms[i])
         lock->as.wait.lasting |= rlki_bit(i);
 }
@@ -297,16 +297,19 @@ void rlki_recheck_undone(rlk_lock *lock, rlk_node_lock *node, bool deleted)
 static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
 {
     bool held = before->state == RLKI_HELD;
+    /* reckoned with the time-out of the lock before */
+    rlk_node_mask lasting =
+        lock->node_timeout_ms <= before->node_timeout_ms ? before->as.wait.lasting : 0;
     unsigned i;
 
     rlki_recheck_begin(lock);
+    lock->as.wait.lasting = 0;
     if (held)
         lock->flags |= RLKI_LOCK_HOLDER;
     lock->flags |= (uint8_t)(before->flags & RLKI_LOCK_HOLDER);
     lock->cause = RLK_CAUSE_LOCAL;
     lock->handoffs = 0;
     rlki_queue_count(lock, before, held);
-    lock->as.wait.lasting = before->as.wait.lasting;
     for (i = 0; i < rlki_nodes(lock->client); i++) {
         rlk_node_lock *node = &lock->nodes[i];
         const rlk_node_lock *other = &before->nodes[i];
@@ -316,7 +319,9 @@ static void recheck_promoted(rlk_lock *lock, const rlk_lock *before)
             recheck_by_time(lock, node, recheck_slow(lock), other->expiry_ms);
         } else if (known && recheck_is_after(before, i, lock->recheck_max_ms)) {
             rlki_recheck_later(lock, node, recheck_slow(lock), RLK_CAUSE_RECHECK);
+            lock->as.wait.lasting |= (rlk_node_mask)(lasting & rlki_bit(i));
         } else if (known) {
+            lock->as.wait.lasting |= (rlk_node_mask)(lasting & rlki_bit(i));
             lock->as.wait.busy |= rlki_bit(i);
             lock->as.wait.recheck_at_ms[i] = before->as.wait.recheck_at_ms[i];
             lock->as.wait.recheck_cause[i] = before->as.wait.recheck_cause[i];

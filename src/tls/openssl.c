@@ -683,13 +683,13 @@ static rlk_result openssl_load_own(rlk_openssl *tls, const rlk_tls_config *confi
     SSL_CTX_set_default_passwd_cb_userdata(tls->context, NULL);
     if (loaded == 1)
         return RLK_OK;
+    if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH) {
+        OPENSSL_FAIL(tls, "%.110s is not the key of %.110s", key_file, config->cert_file);
+        return RLK_E_TLS;
+    }
     if (asked.times > 0) {
         OPENSSL_FAIL(tls, "%.150s: is encrypted, and key_password is %s", key_file,
                      asked.password != NULL ? "wrong" : "not set");
-        return RLK_E_TLS;
-    }
-    if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH) {
-        OPENSSL_FAIL(tls, "%.110s is not the key of %.110s", key_file, config->cert_file);
         return RLK_E_TLS;
     }
     return openssl_file_error(tls, key_file, "private key");

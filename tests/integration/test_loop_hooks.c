@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a client notifies its loop of (rlk_posix_set_loop): that a call changed something, that a
- * descriptor is closed, that the client is.
+ * descriptor is closed, that the client is, or has left.
  */
 #include "child.h"
 #include "nodes.h"

@@ -401,6 +401,10 @@ static void test_tls_keys_that_are_wrong(void **state)
     assert_contains(tls_backend_error(&backend), path);
     assert_contains(tls_backend_error(&backend), ": is encrypted, and key_password is wrong");
     config.key_password = "open sesame";
+    config.cert_file = config.ca_file;
+    assert_result(tls_backend_init(&backend, &config), RLK_E_TLS);
+    assert_contains(tls_backend_error(&backend), "is not the key of");
+    config.cert_file = client.file;
     assert_result(tls_backend_init(&backend, &config), RLK_OK);
     tls_backend_close(&backend);
     config.key_file = certificate_encrypted_pkcs8("open sesame");

@@ -6,6 +6,8 @@
 
 #include "resplock/transfer.h"
 
+#include "lock/refusal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,6 +183,17 @@ static void test_fault_128_buffer_for_credentials(void **state)
     assert_null(strstr(text, "; tx_cap is"));
 }
 
+/* What is refused is no number. */
+static void test_error_text_of_words_alone(void **state)
+{
+    (void)state;
+    harness_start(&h, 1);
+    RLKI_REFUSE(h.client, "an option is not ready", 0, 0, 0);
+    h.client->error = RLK_E_ARGUMENT;
+    assert_contains(rlk_client_error(h.client), "; an option is not ready");
+    assert_null(strstr(rlk_client_error(h.client), "must be"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_error_text_of_an_extend_whose_lease_moved),
         cmocka_unit_test(test_fault_128_numbers_of_a_lock),
         cmocka_unit_test(test_fault_128_buffer_for_credentials),
+        cmocka_unit_test(test_error_text_of_words_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

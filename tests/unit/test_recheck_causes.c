@@ -247,6 +247,55 @@ static void test_fault_107_next_of_the_queue(void **state)
     }
 }
 
+/* ... but it counts nothing where the key may have expired: by its own time-out, which is longer,
+ * or because the key got a TTL only then. */
+static void test_fault_107_next_of_the_queue_runs_late(void **state)
+{
+    rlk_lock_config configs[2];
+    rlk_lock locks[2];
+    unsigned got_ttl;
+    unsigned cycle;
+
+    (void)state;
+    for (got_ttl = 0; support_row(got_ttl, 2); got_ttl++) {
+        configs[0] = configs[1] = rlk_lock_config_default();
+        configs[0].recheck_max_ms = got_ttl != 0 ? 60000 : 250;
+        configs[0].node_timeout_ms = got_ttl != 0 ? 1000 : 10;
+        configs[1].recheck_max_ms = 250;
+        configs[1].node_timeout_ms = 1000;
+        tracked_open(&h, 1);
+        for (cycle = 0; cycle < 2; cycle++)
+            assert_result(rlk_lock_init(&locks[cycle], h.client, HARNESS_KEY, &configs[cycle]),
+                          RLK_OK);
+        for (cycle = 0; cycle < 2; cycle++) {
+            assert_result(rlk_acquire_start(&locks[0], RLK_FOREVER), RLK_PENDING);
+            assert_result(rlk_acquire_start(&locks[1], RLK_FOREVER), RLK_PENDING);
+            harness_run(&h);
+            (void)harness_expect(&h, 0, HARNESS_SET);
+            harness_reply(&h, 0, HARNESS_NIL);
+            harness_reply(&h, 0, got_ttl != 0 ? ":-1\r\n" : ":600\r\n");
+            if (got_ttl != 0) {
+                harness_push(harness_link_of(&h, 0), HARNESS_KEY);
+                harness_run(&h);
+                (void)tracked_until(&h, 0, HARNESS_SET, 50);
+                harness_reply(&h, 0, HARNESS_NIL);
+                harness_reply(&h, 0, ":600\r\n");
+            }
+            assert_result(rlk_cancel(&locks[0]), RLK_OK);
+            harness_expect_result(&h, RLK_OP_ACQUIRE, RLK_CANCELLED);
+            assert_true(tracked_until(&h, 0, HARNESS_SET, 300) >= 0);
+            assert_int_equal(locks[1].cause, RLK_CAUSE_RECHECK);
+            h.now_ms += 600; /* read late: the key has expired */
+            harness_reply(&h, 0, HARNESS_OK);
+            harness_expect_event(&h, RLK_EV_ACQUIRED, RLK_OK);
+            assert_result(rlk_release_start(&locks[1]), RLK_PENDING);
+            harness_reply(&h, 0, ":1\r\n");
+            harness_expect_result(&h, RLK_OP_RELEASE, RLK_OK);
+        }
+        assert_true(rlk_conn_is_tracking(&harness_link_of(&h, 0)->conn));
+    }
+}
+
 /* The time is the configuration's. */
 static void test_recheck_time_is_configured(void **state)
 {
@@ -380,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_fault_107_server_that_never_notifies),
         cmocka_unit_test(test_fault_107_key_that_expired_meanwhile),
         cmocka_unit_test(test_fault_107_next_of_the_queue),
+        cmocka_unit_test(test_fault_107_next_of_the_queue_runs_late),
         cmocka_unit_test(test_recheck_time_is_configured),
         cmocka_unit_test(test_recheck_gone_between_set_and_pttl),
         cmocka_unit_test(test_fault_80_released_between_set_and_pttl),

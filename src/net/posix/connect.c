@@ -17,6 +17,7 @@
  *        |        | with TLS: connect() at once, or writable without an error
  *        |        v
  *        |  +-----------+  fails: next address; none: RLK_E_TLS
+ *        |  |           |  its time is over: next address; none: RLK_E_CONNECT_TIMEOUT
  *        |  |    TLS    |  refused for good: RLK_E_TLS_REFUSED
  *        |  +-----------+ --------------------------------------------------------------> over
  *        v        v
@@ -375,7 +376,7 @@ static rlk_result connect_continue(rlk_socket *sock, short revents, int64_t now_
         outcome = connect_through(sock, now_ms);
     }
     if (outcome == CONNECT_UNDER_WAY && now_ms >= sock->address_deadline_ms) {
-        if (sock->state == RLKI_SOCKET_TLS) {
+        if (sock->state == RLKI_SOCKET_TLS && sock->why == RLK_E_CONNECT) {
             sock->why = RLK_E_CONNECT_TIMEOUT;
             sock->last_errno = 0;
         }

@@ -206,12 +206,12 @@ static rlk_result resolver_ask(rlk_socket *sock, const char *host, uint16_t port
 }
 
 /* Returns the page for the next answer: the one behind, if the attempt before came to its last
- * address, and else the same. */
+ * address, and else the same, also after an attempt without an answer. */
 static uint8_t resolver_page(const rlk_socket *sock)
 {
     unsigned next = sock->page + 1u;
 
-    if (sock->address_next < sock->addresses_len) {
+    if (sock->address_next < sock->addresses_len || sock->lookup.found == 0) {
         return sock->page;
     }
     return next * RLK_MAX_ADDRESSES < sock->lookup.found && next <= UINT8_MAX ? (uint8_t)next : 0;
