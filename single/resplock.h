@@ -87,7 +87,7 @@
 #define RLK_RESP_MAX_DEPTH 8
 #endif
 
-/* Most addresses of one name that are tried in one attempt; the next attempt tries others. */
+/* Most addresses of one name that are tried in one attempt; the next goes on behind them. */
 #ifndef RLK_MAX_ADDRESSES
 #define RLK_MAX_ADDRESSES 8
 #endif
